@@ -1,0 +1,1 @@
+"""Configuration: TOML in, validated frozen objects out, every mistake at once with file and line."""

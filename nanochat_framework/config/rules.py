@@ -1,0 +1,81 @@
+"""Tables that apply a component to the parameters that a pattern matches: `[[optimizer]]` and `[[quantizer]]`.
+
+`match` is compared with a parameter's role first and its full name second, both by shell pattern (`matrix`, `*`,
+`blocks.0.*`); the first table that matches wins. Shapes play no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from nanochat_framework.config.selection import Select, Selected, select
+
+
+class Rule(BaseModel):
+    """A pattern and the component that is applied to what it matches; written as one flat table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    kind: ClassVar[str]
+
+    match: str = Field(description="Shell pattern over parameter roles, or over full parameter names.")
+    component: Any = Field(default=None, exclude=True, description="The component; its keys stand in this table.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _split(cls, value: Any, handler: ModelWrapValidatorHandler[Rule], info: ValidationInfo) -> Rule:
+        """Part the rule's own keys from the component's; both report errors under the table's path."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("component_table", "expected a table with match and name")
+        own = {key: item for key, item in value.items() if key in cls.model_fields and key != "component"}
+        rest = {key: item for key, item in value.items() if key not in own}
+        selected = select(cls.kind, rest, info)
+        return handler({**own, "component": selected})
+
+    @model_serializer(mode="wrap")
+    def _join(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own = {key: item for key, item in handler(self).items() if item not in (None, {})}
+        return {**own, **self.component.to_dict()}
+
+    def matches(self, name: str, role: str) -> bool:
+        """Whether this rule takes the parameter."""
+        return fnmatchcase(role, self.match) or fnmatchcase(name, self.match)
+
+
+class QuantizerRule(Rule):
+    """`[[quantizer]]`: which weights are quantised in training, and how."""
+
+    kind: ClassVar[str] = "quantizer"
+
+
+class OptimizerRule(Rule):
+    """`[[optimizer]]`: which parameters an update rule takes, and schedules that differ from `[schedule]`."""
+
+    kind: ClassVar[str] = "optimizer"
+
+    schedule: Annotated[Selected[Any], Select("schedule")] | None = Field(
+        default=None, description="Schedule of this group's learning rate; [schedule] when absent."
+    )
+    schedules: dict[str, Annotated[Selected[Any], Select("schedule")]] = Field(
+        default_factory=dict, description="Schedules of other hyperparameters of this group, by name."
+    )
+
+
+def first_match(rules: tuple[Any, ...], name: str, role: str) -> int | None:
+    """Index of the first rule that takes the parameter, None if none does."""
+    return next((index for index, rule in enumerate(rules) if rule.matches(name, role)), None)

@@ -1,0 +1,97 @@
+"""The whole configuration of a run: one frozen object, one field a TOML table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
+from nanochat_framework.config.selection import Select, Selected
+
+
+class Section(BaseModel):
+    """A table of settings: frozen, strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class DataSection(Section):
+    """`[data]`: what is trained on."""
+
+    source: Annotated[Selected[Any], Select("source")] = Field(description="Where the tokens come from.")
+    seq_len: int = Field(gt=0, description="Length of a training sequence, in tokens.")
+
+
+class TrainSection(Section):
+    """`[train]`: how long, how much at a time, how precisely."""
+
+    steps: int = Field(gt=0, description="Optimizer steps of the whole run.")
+    batch_size: int = Field(default=8, gt=0, description="Sequences in one micro-batch on one device.")
+    gradient_accumulation: int = Field(default=1, gt=0, description="Micro-batches in one optimizer step.")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Number format of activations and matrix products; master weights are fp32."
+    )
+    grad_clip: float = Field(default=1.0, ge=0, description="Largest global L2 norm of the gradient; 0 turns it off.")
+    loss_chunk: int = Field(default=1024, gt=0, description="Rows (tokens) of logits that exist at one time.")
+    log_every: int = Field(default=10, gt=0, description="Steps between metrics records.")
+    max_skipped_steps: int = Field(
+        default=10, ge=0, description="Consecutive steps with a non-finite loss or gradient before the run fails."
+    )
+    seed: int = Field(default=0, ge=0, description="Seed of initial weights and data order.")
+
+
+class EvalSection(Section):
+    """`[eval]`: held-out loss during training."""
+
+    every: int = Field(default=500, ge=0, description="Steps between evaluations; 0 turns them off.")
+    batches: int = Field(default=50, gt=0, description="Micro-batches of held-out data in one evaluation.")
+
+
+class CheckpointSection(Section):
+    """`[checkpoint]`: what is kept."""
+
+    every: int = Field(default=1000, gt=0, description="Steps between checkpoints.")
+    keep_last: int = Field(default=3, gt=0, description="Step checkpoints kept; best and final are kept besides.")
+
+
+class HardwareSection(Section):
+    """`[hardware]`: where it runs."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Device to train on.")
+    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores.")
+
+
+class RunConfig(BaseModel):
+    """Everything a run is made from. Build it with `config.load.load_config`, which reports every mistake at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Annotated[Selected[Any], Select("model")] = Field(description="The network.")
+    quantizer: tuple[QuantizerRule, ...] = Field(default=(), description="What is quantised in training; first match.")
+    objective: tuple[Annotated[Selected[Any], Select("objective")], ...] = Field(
+        default=(), description="Terms of the loss beside cross-entropy."
+    )
+    optimizer: tuple[OptimizerRule, ...] = Field(min_length=1, description="Update rules; first match wins.")
+    schedule: Annotated[Selected[Any], Select("schedule")] = Field(description="Learning-rate multiplier by step.")
+    data: DataSection = Field(description="What is trained on.")
+    train: TrainSection = Field(description="How long, how much at a time, how precisely.")
+    eval: EvalSection = Field(default_factory=EvalSection, description="Held-out loss during training.")
+    checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="What is kept.")
+    hardware: HardwareSection = Field(default_factory=HardwareSection, description="Where it runs.")
+    callback: tuple[Annotated[Selected[Any], Select("callback")], ...] = Field(
+        default=(), description="What else is done beside the training loop."
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that reads back to an equal object; also what TOML and JSON copies are written from."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+RESERVED_SECTIONS = {
+    "stage": "stages after pretraining",
+    "tokenizer": "tokenizer settings",
+    "sample": "prompts shown during training",
+    "tracker": "experiment trackers",
+}
+"""Tables whose names are kept for parts that are not there yet; using one is an error that says so."""

@@ -1,0 +1,59 @@
+"""Contracts of exporters and importers: they see a model as a description with tensors, never as somebody's class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nanochat_framework.config.rules import QuantizerRule
+from nanochat_framework.config.selection import Selected
+from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.model.description import ModelDescription
+from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins.registry import Registry
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A trained model as data: what exporters write and importers read.
+
+    `tensors` has, for every tensor of the description, float32 values or, where training quantised it, the codes and
+    scales that training used. `metadata` holds plain facts (name, step, tokens, license, ...).
+    """
+
+    model: Selected[Any]
+    quantizers: tuple[QuantizerRule, ...]
+    description: ModelDescription
+    tensors: Mapping[str, Tensor | QuantizedWeight]
+    tokenizer: Tokenizer | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written: the file, its size in bytes, and lines for the person (format, storage types, what differs)."""
+
+    path: Path
+    n_bytes: int
+    lines: tuple[str, ...]
+
+
+class Exporter(ABC):
+    """Writes a model in one format. Factory: `build(config)`."""
+
+    @abstractmethod
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        """Write to a temporary name and rename. Raises UsageError, naming the component, for what it cannot carry."""
+
+
+class Importer(ABC):
+    """Reads a model from one format. Factory: `build(config)`."""
+
+    @abstractmethod
+    def load(self, path: Path, registry: Registry) -> ModelBundle:
+        """Read. Raises UsageError, with the path and the reason, for a file that is not what it should be."""

@@ -1,0 +1,64 @@
+"""Contract of a model: hidden states, logits, and the states it decodes with."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nanochat_framework.model.state import SequenceState
+
+
+class LanguageModel(nn.Module, ABC):
+    """A causal language model. Single-device code: precision, parallelism and quantisation are applied from outside.
+
+    Factory: `build(config)`.
+
+    Every parameter is created by a module that names its role in `parameter_roles` (see `model.parameters`), and every
+    linear map is a `model.linear.Linear`, so that optimizers and quantizers find it.
+    """
+
+    vocab_size: int
+    max_seq_len: int
+
+    @abstractmethod
+    def hidden(
+        self,
+        tokens: Tensor,
+        *,
+        states: Sequence[SequenceState] | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states after the last norm.
+
+        Args:
+            tokens: (batch, seq) int64 ids.
+            states: one state a layer; the tokens continue what the states have seen, and the states take them in.
+            documents: (batch, seq) int64 document numbers; positions see only their own document. None: one document.
+
+        Returns:
+            (batch, seq, dim) in the compute dtype.
+        """
+
+    @abstractmethod
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of the next token: (..., dim) -> (..., vocab_size), float32."""
+
+    @abstractmethod
+    def head_parameters(self) -> list[nn.Parameter]:
+        """The parameters that `logits` reads (the chunked loss differentiates with respect to these)."""
+
+    @abstractmethod
+    def new_states(self, batch_size: int) -> list[SequenceState]:
+        """Empty decoding states, one a layer, for `batch_size` sequences."""
+
+    def forward(self, tokens: Tensor, **context: object) -> Tensor:
+        """Logits of every position: (batch, seq) -> (batch, seq, vocab_size), float32."""
+        return self.logits(self.hidden(tokens, **context))  # type: ignore[arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device

@@ -1,0 +1,63 @@
+"""Contract of further terms of the loss. Plain cross-entropy is always there and belongs to the core.
+
+Terms are computed in the same chunked pass over the head as cross-entropy (`training.loss`): the logits of a chunk
+exist once, every term reads them, and their gradients leave before the next chunk's logits are made.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nanochat_framework.contracts.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class HeadChunk:
+    """Some rows of a micro-batch at the head.
+
+    Rows are positions of the flattened (batch · seq) micro-batch. `targets` is -100 where nothing is predicted; those
+    rows count for no term. `all_targets` (batch, seq) is the whole micro-batch's, for terms that look further ahead
+    (multi-token prediction): row r stands at `all_targets.flatten()[first_row + r]`.
+    """
+
+    hidden: Tensor
+    """(rows, dim), requires gradient."""
+    logits: Tensor
+    """(rows, vocab_size), float32."""
+    targets: Tensor
+    """(rows,) int64."""
+    first_row: int
+    all_targets: Tensor
+
+
+class Objective(nn.Module, ABC):
+    """A term of the loss. Factory: `build(config, *, model: LanguageModel)`; it may own parameters.
+
+    The step's loss gets `weight · Σ terms / Σ counts`, both sums over all micro-batches and devices of the step, so that
+    n micro-batches equal one large batch. The unweighted mean is logged as `train/<name>`.
+    """
+
+    weight: float
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    @abstractmethod
+    def count(self, targets: Tensor) -> Tensor:
+        """How many terms a micro-batch has, from its targets (batch, seq) alone: () int64."""
+
+    @abstractmethod
+    def terms(self, chunk: HeadChunk, model: LanguageModel) -> Tensor:
+        """Sum of the terms of a chunk: () float32, differentiable."""
+
+
+class TokenFilter(ABC):
+    """Chooses which tokens count, apart from terms (an easy token may be dropped). Factory: `build(config)`."""
+
+    @abstractmethod
+    def keep(self, losses: Tensor, targets: Tensor) -> Tensor:
+        """(batch, seq) cross-entropies without gradient, -> (batch, seq) bool: True where the token counts."""

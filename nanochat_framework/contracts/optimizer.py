@@ -1,0 +1,48 @@
+"""Contract of an update rule."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+OptimizerState = dict[str, dict[str, Tensor]]
+"""Parameter name -> slot name -> tensor. Addressed by name, so it survives regrouping and resharding."""
+
+
+@dataclass(frozen=True)
+class NamedParameter:
+    """A parameter with its full name and role."""
+
+    name: str
+    role: str
+    tensor: nn.Parameter
+
+
+class Optimizer(ABC):
+    """Updates the parameters of one group. Factory: `build(config, *, parameters: Sequence[NamedParameter])`.
+
+    Which hyperparameters schedules may scale is declared in the configuration (`config.component.scheduled`); their
+    values arrive with every step, as plain floats, already scaled.
+    """
+
+    def __init__(self, parameters: Sequence[NamedParameter]) -> None:
+        self.parameters = tuple(parameters)
+
+    @abstractmethod
+    def step(self, hyperparameters: Mapping[str, float]) -> None:
+        """Apply one update from the parameters' `.grad` (None: the parameter is left alone), in place, without autograd.
+
+        Args:
+            hyperparameters: the value for this step of every scheduled field (`lr`, `momentum`, ...).
+        """
+
+    @abstractmethod
+    def state(self) -> OptimizerState:
+        """The live state tensors, by parameter and slot; complete after the first step, empty slots may be missing."""
+
+    @abstractmethod
+    def load_state(self, state: OptimizerState) -> None:
+        """Continue from a state; parameters of this group that it lacks start fresh. Raises ValueError on wrong shapes."""

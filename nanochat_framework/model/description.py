@@ -1,0 +1,179 @@
+"""A model's structure as data: torch-free, typed, made from configuration alone.
+
+Every component lowers itself to these few operations with named tensors. Exporters, the planner and native engines
+match on them and on nothing else. Tensor names are the parameter names of the built model (`build_model` checks that
+names, shapes and roles agree). A component that has no lowering describes itself as `Opaque`: it trains and
+generates, and whoever needs its structure says which component lacks it.
+
+Shapes are (out_features, in_features) for maps, as in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from math import prod
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One parameter: its full name, shape and role. `part` is what a parameter table lists it under."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x Wᵀ (+ b)."""
+
+    weight: TensorSpec
+    bias: TensorSpec | None = None
+
+    @property
+    def in_features(self) -> int:
+        """Width of the input."""
+        return self.weight.shape[-1]
+
+    @property
+    def out_features(self) -> int:
+        """Width of the output."""
+        return self.weight.shape[-2]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Row lookup; `scale` multiplies the rows."""
+
+    weight: TensorSpec
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class RmsNorm:
+    """x / sqrt(mean(x²) + eps) · w, in fp32; without a weight w is 1 (Zhang & Sennrich 2019, arXiv 1910.07467)."""
+
+    dim: int
+    eps: float
+    weight: TensorSpec | None = None
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864): pairs (i, i + head_dim/2), frequency theta^(-2i/head_dim)."""
+
+    theta: float
+    head_dim: int
+
+
+@dataclass(frozen=True)
+class SoftmaxAttention:
+    """Causal softmax attention with grouped key/value heads: query head h reads key/value head h // (n_heads / n_kv_heads)."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    n_heads: int
+    n_kv_heads: int
+    head_dim: int
+    rotary: Rotary | None
+    scale: float
+
+
+@dataclass(frozen=True)
+class GatedFeedForward:
+    """down(activation(gate(x)) · up(x))."""
+
+    gate: Linear
+    up: Linear
+    down: Linear
+    activation: Literal["silu"]
+
+
+@dataclass(frozen=True)
+class PlainFeedForward:
+    """down(activation(up(x)))."""
+
+    up: Linear
+    down: Linear
+    activation: Literal["relu2"]
+
+
+@dataclass(frozen=True)
+class AddResidual:
+    """x + y, the plain stream; `streams` is how many copies of the hidden state are alive."""
+
+    streams: int = 1
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A component that does not describe itself; `component` is `kind name`, `tensors` its parameters if it knows them."""
+
+    component: str
+    tensors: tuple[TensorSpec, ...] | None = None
+
+
+Norm = RmsNorm | Opaque
+Mixer = SoftmaxAttention | Opaque
+FeedForward = GatedFeedForward | PlainFeedForward | Opaque
+Residual = AddResidual | Opaque
+Operation = Norm | Mixer | FeedForward | Residual | Linear | Embedding
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer: norm, mixer, norm, feed-forward, each pair written to the residual stream."""
+
+    mixer_norm: Norm
+    mixer: Mixer
+    ffn_norm: Norm
+    ffn: FeedForward
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """A whole model. `head` is None when the embedding is the head too (tied)."""
+
+    dim: int
+    vocab_size: int
+    max_seq_len: int
+    embedding: Embedding
+    blocks: tuple[Block, ...]
+    residual: Residual
+    final_norm: Norm
+    head: Linear | None
+    extras: tuple[Opaque, ...] = field(default=())
+
+    def opaque(self) -> list[Opaque]:
+        """The components that do not describe themselves."""
+        return [operation for operation in walk(self) if isinstance(operation, Opaque)]
+
+    def tensors(self) -> list[TensorSpec]:
+        """Every parameter, in order. Raises ValueError if an opaque component does not know its own."""
+        found: list[TensorSpec] = []
+        for operation in walk(self):
+            if isinstance(operation, TensorSpec):
+                found.append(operation)
+            elif isinstance(operation, Opaque) and operation.tensors is None:
+                raise ValueError(f"{operation.component} does not describe its parameters")
+        return found
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """Every description object at and below `node`, parents first."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from walk(item)
+    elif is_dataclass(node) and not isinstance(node, type):
+        yield node
+        for part in fields(node):
+            yield from walk(getattr(node, part.name))

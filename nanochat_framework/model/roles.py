@@ -1,0 +1,30 @@
+"""Roles of parameters: what a parameter is for, given by the module that creates it.
+
+Optimizers and quantizers choose by role. Choosing by shape is how an earlier system sent hash tables to Muon. A
+stranger's component may use a role of its own; `[[optimizer]] match = "its_role"` finds it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MATRIX: Final = "matrix"
+"""A linear map inside a block: (out_features, in_features)."""
+EMBEDDING: Final = "embedding"
+"""The token table: (vocab_size, dim); with tied weights it is the head too."""
+HEAD: Final = "head"
+"""The untied output map: (vocab_size, dim)."""
+NORM: Final = "norm"
+"""Gains of a normalisation."""
+RESIDUAL: Final = "residual"
+"""Mixing weights of a residual stream."""
+ROUTER: Final = "router"
+"""The map that chooses experts; kept in full precision."""
+GATE: Final = "gate"
+"""Small maps or vectors that open and close a path (decay, write strength, output gates)."""
+CONV: Final = "conv"
+"""Short convolutions over time."""
+BIAS: Final = "bias"
+"""Additive vectors."""
+MTP_HEAD: Final = "mtp_head"
+"""Extra heads of multi-token prediction; counted apart."""

@@ -1,0 +1,132 @@
+"""Decoding state of one layer, for attention and recurrences alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+class SequenceState(ABC):
+    """What a layer remembers of the sequences it has seen. Batch is fixed at creation; `length` is in positions.
+
+    Attention can forget its newest positions (`rewind`); a recurrence cannot, so prefix reuse and speculative decoding
+    take a `snapshot` first and `restore` it. `append` is the mixer's own affair: it knows what it stores.
+    """
+
+    length: int = 0
+    can_rewind: bool = False
+
+    @abstractmethod
+    def append(self, *tensors: Tensor) -> Any:
+        """Take in what the mixer computed for new positions and return what it needs for them."""
+
+    @abstractmethod
+    def snapshot(self) -> Any:
+        """A value that `restore` brings this state back to, however far it has moved on."""
+
+    @abstractmethod
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a snapshot of this state (or of a state it was forked from)."""
+
+    @abstractmethod
+    def fork(self) -> Self:
+        """An independent copy."""
+
+    def rewind(self, length: int) -> None:
+        """Forget all positions from `length` on. Raises RuntimeError where `can_rewind` is False."""
+        raise RuntimeError(f"{type(self).__name__} cannot rewind; restore a snapshot")
+
+
+class KeyValueState(SequenceState):
+    """Keys and values of all positions seen: (batch, n_kv_heads, length, head_dim), in buffers that grow by doubling."""
+
+    can_rewind = True
+
+    def __init__(self, batch_size: int, n_kv_heads: int, head_dim: int, max_seq_len: int) -> None:
+        self._shape = (batch_size, n_kv_heads, head_dim)
+        self._max_seq_len = max_seq_len
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+
+    def append(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """Take new keys and values (batch, n_kv_heads, new, head_dim); return those of all positions."""
+        keys, values = (tensor.detach() for tensor in tensors)
+        end = self.length + keys.shape[2]
+        buffer_keys, buffer_values = self._reserve(end, keys)
+        buffer_keys[:, :, self.length : end] = keys
+        buffer_values[:, :, self.length : end] = values
+        self.length = end
+        return buffer_keys[:, :, :end], buffer_values[:, :, :end]
+
+    def _reserve(self, length: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        if self._keys is None or self._values is None or self._keys.shape[2] < length:
+            batch, heads, head_dim = self._shape
+            room = max(length, min(self._max_seq_len, 2 * length), 64)
+            keys = like.new_empty(batch, heads, room, head_dim)
+            values = torch.empty_like(keys)
+            if self._keys is not None and self._values is not None:
+                keys[:, :, : self.length] = self._keys[:, :, : self.length]
+                values[:, :, : self.length] = self._values[:, :, : self.length]
+            self._keys, self._values = keys, values
+        return self._keys, self._values
+
+    def snapshot(self) -> int:
+        """The length: positions are never overwritten before a rewind, so it is all that is needed."""
+        return self.length
+
+    def restore(self, snapshot: Any) -> None:
+        """Forget what came after the snapshot."""
+        self.rewind(int(snapshot))
+
+    def rewind(self, length: int) -> None:
+        """Forget all positions from `length` on. Raises ValueError if there are not as many."""
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot rewind a state of {self.length} positions to {length}")
+        self.length = length
+
+    def fork(self) -> KeyValueState:
+        """A copy with buffers of its own."""
+        batch, heads, head_dim = self._shape
+        copy = KeyValueState(batch, heads, head_dim, self._max_seq_len)
+        copy.length = self.length
+        if self._keys is not None and self._values is not None:
+            copy._keys, copy._values = self._keys.clone(), self._values.clone()
+        return copy
+
+
+class RecurrentState(SequenceState):
+    """A fixed set of tensors that each step replaces; a stranger's recurrent mixer can use it as it is."""
+
+    def __init__(self) -> None:
+        self.tensors: tuple[Tensor, ...] = ()
+
+    def append(self, *tensors: Tensor) -> None:
+        """Replace the state; the mixer adds to `length` itself through `advance`."""
+        self.tensors = tuple(tensor.detach() for tensor in tensors)
+
+    def advance(self, positions: int) -> None:
+        """Count positions taken in."""
+        self.length += positions
+
+    def snapshot(self) -> tuple[int, tuple[Tensor, ...]]:
+        """Copies of the tensors and the length."""
+        return self.length, tuple(tensor.clone() for tensor in self.tensors)
+
+    def restore(self, snapshot: Any) -> None:
+        """Take the copies back; the snapshot may be restored again."""
+        self.length, tensors = snapshot
+        self.tensors = tuple(tensor.clone() for tensor in tensors)
+
+    def fork(self) -> RecurrentState:
+        """A copy with tensors of its own."""
+        copy = RecurrentState()
+        copy.restore(self.snapshot())
+        return copy
+
+
+def new_positions(start: int, count: int, device: torch.device) -> Tensor:
+    """(count,) int64: start, start + 1, ..."""
+    return torch.arange(start, start + count, device=device)

@@ -1,0 +1,75 @@
+"""Configurations of the decoder and its norm, and how they describe themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from nanochat_framework.config.component import ModelConfig, PartConfig
+from nanochat_framework.config.selection import Select, Selected
+from nanochat_framework.model import roles
+from nanochat_framework.model.describe import Place
+from nanochat_framework.model.description import (
+    Block,
+    Embedding,
+    Linear,
+    ModelDescription,
+    RmsNorm,
+    TensorSpec,
+)
+
+
+class RmsNormConfig(PartConfig):
+    """`norm = { name = "rms" }`."""
+
+    affine: bool = Field(default=True, description="Whether there is a learned gain for each channel.")
+    eps: float = Field(default=1e-6, gt=0, description="Added to the mean square before the root.")
+
+    def describe(self, place: Place) -> RmsNorm:
+        """One operation, with its gain if it has one."""
+        gain = TensorSpec(place.name("weight"), (place.dim,), roles.NORM) if self.affine else None
+        return RmsNorm(place.dim, self.eps, gain)
+
+
+class DecoderConfig(ModelConfig):
+    """`[model] name = "decoder"`: every dimension is a field, nothing is derived from depth."""
+
+    n_layers: int = Field(gt=0, description="Number of blocks.")
+    tie_embeddings: bool = Field(default=False, description="Whether the embedding is the output head too.")
+    attention: Annotated[Selected[Any], Select("attention")] = Field(description="The sequence mixer of each block.")
+    ffn: Annotated[Selected[Any], Select("ffn")] = Field(description="The feed-forward part of each block.")
+    norm: Annotated[Selected[Any], Select("norm")] = Field(description="The norm before each sub-layer and the head.")
+    residual: Annotated[Selected[Any], Select("residual")] = Field(description="How sub-layers join the stream.")
+
+    def place(self) -> Place:
+        """The place of the parts that stand outside blocks."""
+        return Place("", self.dim, self.n_layers, self.max_seq_len)
+
+    def block_place(self, layer: int) -> Place:
+        """The place of a block."""
+        return Place(f"blocks.{layer}.", self.dim, self.n_layers, self.max_seq_len, layer)
+
+    def describe(self) -> ModelDescription:
+        """The whole decoder."""
+        place = self.place()
+        table = (self.vocab_size, self.dim)
+        head = None if self.tie_embeddings else Linear(TensorSpec(place.name("head.weight"), table, roles.HEAD))
+        return ModelDescription(
+            dim=self.dim,
+            vocab_size=self.vocab_size,
+            max_seq_len=self.max_seq_len,
+            embedding=Embedding(TensorSpec(place.name("embedding.weight"), table, roles.EMBEDDING)),
+            blocks=tuple(self._describe_block(self.block_place(layer)) for layer in range(self.n_layers)),
+            residual=self.residual.config.describe(place.at("residual")),
+            final_norm=self.norm.config.describe(place.at("final_norm")),
+            head=head,
+        )
+
+    def _describe_block(self, place: Place) -> Block:
+        return Block(
+            mixer_norm=self.norm.config.describe(place.at("attention_norm")),
+            mixer=self.attention.config.describe(place.at("attention")),
+            ffn_norm=self.norm.config.describe(place.at("ffn_norm")),
+            ffn=self.ffn.config.describe(place.at("ffn")),
+        )

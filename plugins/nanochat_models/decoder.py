@@ -1,0 +1,74 @@
+"""The decoder: embedding, blocks on a residual stream, norm, head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.model import roles
+from nanochat_framework.model.embedding import TokenEmbedding
+from nanochat_framework.model.linear import Linear
+from nanochat_framework.model.state import SequenceState, new_positions
+from nanochat_models.config import DecoderConfig
+
+
+class DecoderBlock(nn.Module):
+    """The parts of one layer. It never sees the residual state: the decoder reads and writes that around it."""
+
+    def __init__(self, config: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        place = config.block_place(layer)
+        self.attention_norm = config.norm.build(place=place.at("attention_norm"))
+        self.attention = config.attention.build(place=place.at("attention"))
+        self.ffn_norm = config.norm.build(place=place.at("ffn_norm"))
+        self.ffn = config.ffn.build(place=place.at("ffn"))
+
+
+class Decoder(LanguageModel):
+    """A causal decoder; see `contracts.model` for the shapes of its methods."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.vocab_size, self.max_seq_len = config.vocab_size, config.max_seq_len
+        place = config.place()
+        self.embedding = TokenEmbedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(DecoderBlock(config, layer) for layer in range(config.n_layers))
+        self.residual = config.residual.build(place=place.at("residual"))
+        self.final_norm = config.norm.build(place=place.at("final_norm"))
+        self.head = None if config.tie_embeddings else Linear(config.dim, config.vocab_size, role=roles.HEAD)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        *,
+        states: Sequence[SequenceState] | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
+        start = states[0].length if states else 0
+        positions = new_positions(start, tokens.shape[1], tokens.device)
+        stream = self.residual.open(self.embedding(tokens))
+        for layer, block in enumerate(self.blocks):
+            x = block.attention_norm(self.residual.read(stream, 2 * layer))
+            state = states[layer] if states else None
+            y = block.attention(x, positions, state=state, documents=documents)
+            stream = self.residual.write(stream, y, 2 * layer)
+            x = block.ffn_norm(self.residual.read(stream, 2 * layer + 1))
+            stream = self.residual.write(stream, block.ffn(x), 2 * layer + 1)
+        normed: Tensor = self.final_norm(self.residual.close(stream))
+        return normed
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., dim) -> (..., vocab_size), float32."""
+        scores = self.embedding.project(hidden) if self.head is None else self.head(hidden)
+        return scores.float()
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """The head's weight, or the embedding's where they are tied."""
+        return [self.embedding.weight if self.head is None else self.head.weight]
+
+    def new_states(self, batch_size: int) -> list[SequenceState]:
+        """One empty state a layer."""
+        return [block.attention.new_state(batch_size) for block in self.blocks]

@@ -1,8 +1,8 @@
 """Which implementation of an operation runs: the available one of highest priority.
 
 Plugins register kernels with `registrar.kernel(operation, implementation, priority=..., requires=(...))`. Required
-capabilities are strings: `package:NAME` (importable), `torch>=X.Y`, `device:cuda`, or an instruction set (`avx512_vnni`)
-as Linux names it. `NANOCHAT_KERNELS=naive` keeps every operation naive, for telling a kernel's fault from ours.
+capabilities are strings: `package:NAME` (importable), `torch>=X.Y`, `device:cuda`, or an instruction set as Linux names
+it (`avx512_vnni`). `NANOCHAT_KERNELS=naive` keeps every operation naive, for telling a kernel's fault from ours.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _has(capability: str, device: str) -> bool:
         return capability.removeprefix("device:") == device
     if capability.startswith("torch>="):
         return _torch_version() >= tuple(int(part) for part in capability.removeprefix("torch>=").split("."))
-    return capability in _cpu_flags()
+    return capability in cpu_flags()
 
 
 def _torch_version() -> tuple[int, ...]:
@@ -80,7 +80,8 @@ def _torch_version() -> tuple[int, ...]:
 
 
 @cache
-def _cpu_flags() -> frozenset[str]:
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of this machine's CPU as Linux names them (`avx512_vnni`); empty on other systems."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("flags"):

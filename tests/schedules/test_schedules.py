@@ -93,7 +93,8 @@ def schedules(draw: st.DrawFn) -> Schedule:
 def test_multipliers_are_finite_and_between_zero_and_one(schedule: Schedule) -> None:
     for step in range(schedule.total_steps + 5):
         multiplier = schedule.multiplier(step)
-        assert math.isfinite(multiplier) and 0.0 <= multiplier <= 1.0
+        assert math.isfinite(multiplier)
+        assert 0.0 <= multiplier <= 1.0
 
 
 @given(schedules(), st.integers(1, 10**9))

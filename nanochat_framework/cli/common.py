@@ -1,0 +1,30 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from nanochat_framework.plugins import PluginHost, load_plugins
+
+
+def load_host() -> PluginHost:
+    """Load the plugins, and say on stderr, a line each, which did not load."""
+    host = load_plugins()
+    for warning in host.warnings():
+        print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)
+    return host
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    print(json.dumps(value, indent=1, default=str))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns on stdout; the last one may be long."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

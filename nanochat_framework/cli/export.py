@@ -1,0 +1,147 @@
+"""`nanochat export`: write a trained model in a file format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
+    from nanochat_framework.inference.comparison import Comparison
+    from nanochat_framework.plugins import Registry
+
+HELP = "write a model in a file format such as GGUF"
+
+EXAMPLES = """\
+examples:
+  nanochat export first --to gguf --output first.gguf --check
+  nanochat export runs/first/checkpoints/final --to gguf --output first.gguf --option embedding_type=f16
+  nanochat export first --to gguf --output first.gguf --option architecture=llama    (fails if it is not exact)
+
+MODEL is a run, a checkpoint folder, or a .gguf file. --check reads the file back and compares codes, scales and logits.
+`nanochat components show exporter gguf` lists the options. --checkpoint DIR --gguf FILE is the older form.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("model", nargs="?", help="a run, a checkpoint folder, or a file such as model.gguf")
+    parser.add_argument("--to", metavar="FORMAT", help="an exporter (`nanochat components list exporter`)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the exporter (repeatable)"
+    )
+    parser.add_argument("--check", action="store_true", help="read the file back and compare it with the model")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument("--checkpoint", metavar="DIR", help="same as MODEL")
+    parser.add_argument("--gguf", type=Path, metavar="FILE", help="same as --to gguf --output FILE")
+    parser.add_argument("--mhc", type=Path, metavar="FILE", help="mHC weights beside the GGUF, for models that have them")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read the model, write the file, compare if asked."""
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.errors import NanochatError
+    from nanochat_framework.inference.bundle import bundle_from
+
+    target, format_name, output = _what(arguments)
+    registry = load_host().registry
+    exporter = _exporter(format_name, arguments.option, registry)
+    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
+    _refuse_mhc(arguments.mhc, bundle)
+    report = exporter.export(bundle, output)
+    comparison = _read_back(bundle, output, registry) if arguments.check else None
+    print(_as_json(report, comparison) if arguments.json else _as_text(report, comparison))
+    if comparison is not None and not comparison.as_asked:
+        raise NanochatError(f"{output}: what is read back is not the model that was written; do not use this file")
+    return 0
+
+
+def _what(arguments: argparse.Namespace) -> tuple[str, str, Path]:
+    """The model, the exporter's name and the file, from either form of the command."""
+    from nanochat_framework.errors import UsageError
+
+    if (arguments.model is None) == (arguments.checkpoint is None):
+        raise UsageError("name one model: nanochat export MODEL --to gguf --output FILE (or --checkpoint DIR --gguf FILE)")
+    if arguments.gguf is not None:
+        if arguments.output is not None or arguments.to not in (None, "gguf"):
+            raise UsageError("--gguf FILE stands for --to gguf --output FILE; give one or the other")
+        return arguments.model or arguments.checkpoint, "gguf", arguments.gguf
+    if arguments.to is None or arguments.output is None:
+        raise UsageError("say what to write: --to gguf --output FILE")
+    return arguments.model or arguments.checkpoint, arguments.to, arguments.output
+
+
+def _exporter(name: str, options: list[str], registry: Registry) -> Exporter:
+    from pydantic import ValidationError
+
+    from nanochat_framework.contracts.exporter import Exporter
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.plugins import UnknownComponent
+
+    try:
+        component = registry.get("exporter", name)
+    except UnknownComponent as error:
+        raise UsageError(f"--to: {error}") from None
+    settings = dict(_option(text) for text in options)
+    try:
+        config = component.config_class().model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(component.config_class().model_fields)
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"--option {key}: {first['msg']} (options of {name}: {known})") from None
+    exporter = component.load_factory()(config)
+    assert isinstance(exporter, Exporter)
+    return exporter
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """`key=value`, the value in TOML's notation, or as it stands where that is none."""
+    import tomllib
+
+    from nanochat_framework.errors import UsageError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--option {text}: write KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
+def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:
+    from nanochat_framework.errors import UsageError
+
+    if path is not None:
+        residual = type(bundle.description.residual).__name__
+        raise UsageError(f"--mhc {path}: this model has no mHC streams (its residual is {residual}); leave --mhc out")
+
+
+def _read_back(bundle: ModelBundle, path: Path, registry: Registry) -> Comparison:
+    from nanochat_framework.inference.bundle import bundle_from
+    from nanochat_framework.inference.comparison import compare
+
+    return compare(bundle, bundle_from(path, registry))
+
+
+def _as_text(report: ExportReport, comparison: Comparison | None) -> str:
+    lines = [str(report.path), *(f"  {line}" for line in report.lines)]
+    if comparison is not None:
+        lines += ["read back:", *(f"  {line}" for line in comparison.lines())]
+    return "\n".join(lines)
+
+
+def _as_json(report: ExportReport, comparison: Comparison | None) -> str:
+    import json
+    from dataclasses import asdict
+
+    record: dict[str, Any] = {"path": str(report.path), "bytes": report.n_bytes, "lines": list(report.lines)}
+    if comparison is not None:
+        record["check"] = {"exact": comparison.exact, **asdict(comparison)}
+    return json.dumps(record)

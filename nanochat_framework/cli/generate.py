@@ -1,0 +1,117 @@
+"""`nanochat generate`: text from a prompt, once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanochat_framework.contracts.exporter import ModelBundle
+    from nanochat_framework.inference.engine import Completion, GenerationSettings
+
+HELP = "go on from a prompt, once"
+
+EXAMPLES = """\
+examples:
+  nanochat generate first --prompt "import os"
+  nanochat generate model.gguf --prompt "def read(path):" --max-tokens 80 --temperature 0.7 --top-k 40 --seed 1
+  cat story.txt | nanochat generate first --prompt - --stop "The end"
+  nanochat generate first --prompt "Once" --samples 3 --json
+
+MODEL is a run, a checkpoint folder, or a .gguf file. Text goes to stdout as it is made, speed to stderr.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="text to go on from; - reads it from stdin")
+    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default 256)")
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 is greedy (default 0.8)")
+    parser.add_argument("--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text (repeatable)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the same tokens again (default 0)")
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="texts from the prompt, seeds SEED, SEED+1, ...")
+    parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load the model, read the prompt once, generate each sample from it."""
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+    from nanochat_framework.inference.engine import TextGenerator
+    from nanochat_framework.inference.prefix import read_prompt
+
+    if arguments.samples < 1:
+        raise UsageError(f"--samples must be at least 1, not {arguments.samples}")
+    settings = [_settings(arguments, arguments.seed + number) for number in range(arguments.samples)]
+    prompt = _prompt(arguments.prompt)
+    bundle = bundle_from(arguments.model, load_host().registry, runs_dir=arguments.runs_dir)
+    if bundle.tokenizer is None:
+        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
+    generator = TextGenerator(model_from_bundle(bundle), bundle.tokenizer)
+    ids = generator.prompt(prompt)
+    prefix = read_prompt(generator.model, ids) if arguments.samples > 1 else ids
+    for number, each in enumerate(settings):
+        completion = generator.generate(prefix, each, on_text=None if arguments.json else _show)
+        _finish(arguments, bundle, number, prompt, each, completion)
+    return 0
+
+
+def _settings(arguments: argparse.Namespace, seed: int) -> GenerationSettings:
+    from nanochat_framework.inference.engine import GenerationSettings
+    from nanochat_framework.inference.sampling import Sampling
+
+    sampling = Sampling(temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p, seed=seed)
+    return GenerationSettings(max_tokens=arguments.max_tokens, sampling=sampling, stop=tuple(arguments.stop))
+
+
+def _prompt(text: str) -> str:
+    if text != "-":
+        return text
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+
+
+def _show(piece: str) -> None:
+    print(piece, end="", flush=True)
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    bundle: ModelBundle,
+    number: int,
+    prompt: str,
+    settings: GenerationSettings,
+    completion: Completion,
+) -> None:
+    """End one text: a record in JSON, or a newline and the speed on stderr."""
+    import json
+
+    if arguments.json:
+        record = {
+            "model": bundle.metadata.get("name"),
+            "prompt": prompt,
+            "text": completion.text,
+            "tokens": completion.tokens,
+            "finish_reason": completion.finish_reason,
+            "prompt_tokens": completion.prompt_tokens,
+            "seed": settings.sampling.seed,
+            "prompt_seconds": round(completion.prompt_seconds, 6),
+            "tokens_per_second": round(completion.tokens_per_second, 2),
+        }
+        print(json.dumps(record), flush=True)
+        return
+    print(flush=True)
+    sample = f"sample {number + 1} of {arguments.samples}: " if arguments.samples > 1 else ""
+    print(
+        f"{sample}{len(completion.tokens)} tokens, {completion.tokens_per_second:.1f} tokens/s "
+        f"(prompt {completion.prompt_tokens} tokens), ended by {completion.finish_reason}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,99 @@
+"""`nanochat prepare-data`: text to a tokenizer and token files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+HELP = "turn text into a tokenizer and token files"
+
+EXAMPLES = """\
+examples:
+  nanochat prepare-data --source python_stdlib --vocab-size 4096 --output data
+  nanochat prepare-data --text book.txt notes/ 'src/**/*.py' --vocab-size 8192 --output data
+  nanochat prepare-data --text more/ --tokenizer data/tokenizer.json --output more-data
+
+Writes tokenizer.json, tokens.bin, val.bin and data.json. Whole groups of documents (folders, packages) are held out.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", nargs="+", metavar="PATH", help="files, folders or patterns")
+    what.add_argument("--source", metavar="NAME", help="a document source (`nanochat components list source`)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens in the vocabulary (4096)")
+    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of training one")
+    parser.add_argument(
+        "--validation-fraction", type=float, default=0.05, metavar="X", help="share of bytes to hold out (0.05)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="which groups are held out (0)")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="encoding threads; 0 takes all cores")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare, then print where things are and how big."""
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.progress import Progress
+    from nanochat_framework.data.prepare import PrepareSettings, prepare
+    from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
+    from nanochat_framework.errors import UsageError
+
+    if not 0 <= arguments.validation_fraction <= 0.5:
+        raise UsageError(f"--validation-fraction {arguments.validation_fraction} is not between 0 and 0.5")
+    if arguments.vocab_size < SMALLEST_VOCABULARY:
+        raise UsageError(f"--vocab-size {arguments.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)")
+    if arguments.threads < 0:
+        raise UsageError(f"--threads {arguments.threads} is negative")
+    host = load_host()
+    settings = PrepareSettings(
+        output=arguments.output,
+        vocab_size=arguments.vocab_size,
+        validation_fraction=arguments.validation_fraction,
+        seed=arguments.seed,
+        threads=arguments.threads or os.cpu_count() or 1,
+        tokenizer=arguments.tokenizer,
+    )
+    data = prepare(
+        _source(arguments, host.registry),
+        settings,
+        lambda label, total: Progress(label, total, "MB", scale=1e-6),
+    )
+    _report(data, settings.output)
+    return 0
+
+
+def _source(arguments: argparse.Namespace, registry: object) -> object:
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.plugins import Registry, UnknownComponent
+
+    assert isinstance(registry, Registry)
+    try:
+        component = registry.get("source", "text" if arguments.text else arguments.source)
+    except UnknownComponent as error:
+        raise UsageError(f"--source: {error}") from None
+    if component.traits["yields"] != "documents":
+        names = [c.name for c in registry.components("source") if c.traits["yields"] == "documents"]
+        raise UsageError(f"--source {component.name} has no documents to prepare; these do: {', '.join(names)}")
+    config = component.config_class()
+    return component.load_factory()(config(paths=tuple(arguments.text)) if arguments.text else config())
+
+
+def _report(data: dict[str, object], output: Path) -> None:
+    files = data["files"]
+    assert isinstance(files, dict)
+    total = sum(facts["bytes"] for facts in files.values())
+    seconds = float(str(data["seconds"]))
+    print(f"tokenizer.json  {data['vocab_size']} tokens")
+    for name, facts in files.items():
+        ratio = facts["bytes"] / max(facts["tokens"], 1)
+        print(
+            f"{name:<14}  {facts['documents']:,} documents, {facts['bytes'] / 1e6:.2f} MB, "
+            f"{facts['tokens']:,} tokens ({ratio:.2f} bytes each)"
+        )
+    print(f"in {output}: {total / 1e6:.1f} MB in {seconds:.1f} s ({total / 1e6 / max(seconds, 1e-9):.1f} MB/s)", file=sys.stderr)

@@ -1,0 +1,38 @@
+"""`nanochat resume`: go on with a run, exactly where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "continue a run exactly where it stopped"
+
+EXAMPLES = """\
+examples:
+  nanochat resume first
+  nanochat resume runs/first
+  nanochat resume first --from step_00001000    (rewinds: later checkpoints are kept until they are overwritten)
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("run", help="name of a run, or the path of its folder")
+    parser.add_argument("--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)")
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Find the run and go on."""
+    return resume(arguments.run, arguments.runs_dir, checkpoint=arguments.checkpoint, quiet=arguments.quiet)
+
+
+def resume(target: str, runs_dir: Path | None, *, checkpoint: str | None = None, quiet: bool = False) -> int:
+    """Resume a run by name or path; the path of one of its checkpoints names both."""
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.training.launch import go_on
+
+    return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet)

@@ -1,0 +1,62 @@
+"""`nanochat train`: start a new run from a configuration."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "train a model from a TOML file or a preset"
+
+EXAMPLES = """\
+examples:
+  nanochat train tiny-cpu --run first
+  nanochat train my.toml --set optimizer.0.lr=0.01 --set train.steps=2000
+  nanochat train nano-125m --set hardware.device=cuda --runs-dir /data/runs
+
+The run is a folder under --runs-dir (default ./runs). Ctrl-C once finishes the step, writes a checkpoint and exits with
+code 3; `nanochat resume RUN` goes on exactly where it stopped.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    from nanochat_framework.cli.seed_aliases import add_seed_flags
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("config", nargs="?", help="path of a TOML file, or the name of a preset")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"
+    )
+    parser.add_argument("--run", metavar="NAME", help="name of the run (default: date and preset)")
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
+    add_seed_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Validate, make the run directory, train."""
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.seed_aliases import resolve_seed_flags
+    from nanochat_framework.config.load import load_config
+
+    flags = resolve_seed_flags(arguments)
+    if flags.resume is not None:
+        from nanochat_framework.cli.resume import resume
+
+        return resume(flags.resume, flags.runs_dir or arguments.runs_dir, quiet=arguments.quiet)
+    host = load_host()
+    loaded = load_config(flags.config, registry=host.registry, overrides=[*flags.overrides, *arguments.overrides])
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    from nanochat_framework.training.launch import start
+
+    return start(
+        loaded,
+        host,
+        runs_dir=flags.runs_dir or arguments.runs_dir,
+        name=flags.run or arguments.run,
+        epochs=flags.epochs,
+        quiet=arguments.quiet,
+    )

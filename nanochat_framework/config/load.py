@@ -1,0 +1,178 @@
+"""Reading a configuration: TOML and `--set` in, a validated `RunConfig` out, every mistake at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli
+from pydantic import BaseModel, ValidationError
+
+from nanochat_framework.config.checks import cross_checks, warnings_about
+from nanochat_framework.config.overrides import Override, apply_override, parse_override
+from nanochat_framework.config.presets import find_config
+from nanochat_framework.config.problems import Location, explain, section_keys
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.config.selection import Selected
+from nanochat_framework.config.toml_lines import key_lines, line_of
+from nanochat_framework.errors import ConfigError, Problem, UsageError
+from nanochat_framework.plugins.registry import Registry, UnknownComponent
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A validated configuration and what it came from."""
+
+    config: RunConfig
+    path: Path
+    source_bytes: bytes
+    overrides: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """Load a TOML file, or a preset by name, with overrides applied.
+
+    Raises ConfigError with one line for each mistake, or UsageError if there is no such file or preset.
+    """
+    path = find_config(target)
+    source = _read(path)
+    text, data = _parse(path, source)
+    applied, problems = _apply(data, overrides)
+    where = partial(_where, path, key_lines(text), applied)
+    if problems:
+        raise ConfigError(problems)
+    config = validate(data, registry, where)
+    found = cross_checks(config, where)
+    if found:
+        raise ConfigError(found)
+    return LoadedConfig(config, path, source, tuple(overrides), tuple(warnings_about(config)))
+
+
+def validate(data: Mapping[str, Any], registry: Registry, where: Any) -> RunConfig:
+    """Validate parsed data. Raises ConfigError; exit code 4 if all that is wrong is a plugin that is not there."""
+    try:
+        return RunConfig.model_validate(data, context={"registry": registry})
+    except ValidationError as error:
+        problems = explain(error, data, where, _known_keys(data, registry))
+        absent = all("Plugins that are not loaded" in p.message and "did you mean" not in p.message for p in problems)
+        raise ConfigError(problems, exit_code=4 if absent else 2) from None
+
+
+def read_resolved(path: Path, *, registry: Registry) -> RunConfig:
+    """The configuration frozen in a run. Raises ConfigError if it no longer validates (a plugin went missing)."""
+    try:
+        data = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    return validate(data, registry, lambda location: str(path))
+
+
+def components_lock(config: RunConfig) -> list[dict[str, Any]]:
+    """Plugin, distribution and version of every component that a configuration names."""
+    rows = []
+    for selected in selections(config):
+        component = selected.component
+        row = {
+            "kind": component.kind,
+            "name": component.name,
+            "plugin": component.plugin,
+            "distribution": component.distribution,
+            "version": component.version,
+            "schema_version": component.schema_version,
+        }
+        if row not in rows:
+            rows.append(row)
+    return rows
+
+
+def selections(node: Any) -> Iterator[Selected[Any]]:
+    """Every component selected in a configuration, outer ones first."""
+    if isinstance(node, Selected):
+        yield node
+        yield from selections(node.config)
+    elif isinstance(node, BaseModel):
+        for name in type(node).model_fields:
+            yield from selections(getattr(node, name))
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from selections(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from selections(value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a folder, not a TOML file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse(path: Path, source: bytes) -> tuple[str, dict[str, Any]]:
+    try:
+        text = source.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = source[: error.start].count(b"\n") + 1
+        raise ConfigError([Problem(f"{path}:{line}", "", "not UTF-8 text")]) from None
+    try:
+        return text, tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ConfigError([Problem(f"{path}:{error.lineno}", "", f"not TOML: {error.msg}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(str(path), "", "not TOML that can be read: nested too deeply")]) from None
+
+
+def _apply(data: dict[str, Any], overrides: Sequence[str]) -> tuple[list[Override], list[Problem]]:
+    applied, problems = [], []
+    for text in overrides:
+        parsed = parse_override(text)
+        problem = parsed if isinstance(parsed, Problem) else apply_override(data, parsed)
+        if problem is not None:
+            problems.append(problem)
+        elif isinstance(parsed, Override):
+            applied.append(parsed)
+    return applied, problems
+
+
+def _where(path: Path, lines: dict[Location, int], overrides: Sequence[Override], location: Location) -> str:
+    for override in reversed(overrides):
+        if location[: len(override.path)] == override.path or override.path[: len(location)] == location:
+            return override.where
+    line = line_of(lines, location)
+    return f"{path}:{line}" if line else str(path)
+
+
+def _known_keys(data: Mapping[str, Any], registry: Registry) -> dict[str, list[str]]:
+    """Keys of each section and of each component that the data names."""
+    known: dict[str, list[str]] = section_keys()
+    for kind, name in _named(data):
+        try:
+            config_class = registry.get(kind, name).config_class()
+        except (UnknownComponent, ImportError, AttributeError):
+            continue
+        rule = ["match", "schedule", "schedules"] if kind == "optimizer" else ["match"] if kind == "quantizer" else []
+        keys = [*rule, *config_class.model_fields]
+        known[f"{kind} {name}"] = keys
+        if kind in RunConfig.model_fields:
+            known.setdefault(f"[[{kind}]]" if kind in ("optimizer", "quantizer", "objective") else f"[{kind}]", keys)
+    return known
+
+
+def _named(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("name"), str):
+            yield key, node["name"]
+        for inner, value in node.items():
+            if isinstance(value, str) and inner != "name":
+                yield str(inner), value
+            yield from _named(value, str(inner))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _named(value, key)

@@ -1,0 +1,55 @@
+"""Contract of sources: documents to prepare, or tokens to train on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nanochat_framework.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text. `group` is what is held out as a whole (a top-level package, a folder): documents of one group are
+    never on both sides of the train/validation split."""
+
+    name: str
+    group: str
+    data: bytes
+
+
+class DocumentSource(ABC):
+    """Yields documents, always in the same order. Factory: `build(config)`; registered with `yields="documents"`."""
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """All documents; may be iterated more than once. Raises UsageError if there is nothing to read."""
+
+
+class TokenSource(ABC):
+    """Has tokens ready to train on. Factory: `build(config, *, vocab_size: int)`; registered with `yields="tokens"`.
+
+    Raises UsageError if the tokens do not fit a model of that vocabulary.
+    """
+
+    tokenizer: Tokenizer | None = None
+    """What the ids mean, where there is text behind them."""
+    tokenizer_path: Path | None = None
+    """The file it came from; checkpoints carry a copy."""
+    data_dir: Path | None = None
+    """Folder of the prepared data, for evaluation afterwards."""
+
+    @abstractmethod
+    def train(self) -> np.ndarray:
+        """(n,) uint32 ids, memory-mapped or in memory."""
+
+    @abstractmethod
+    def validation(self) -> np.ndarray | None:
+        """(n,) uint32 held-out ids, or None."""
+
+
+Source = DocumentSource | TokenSource

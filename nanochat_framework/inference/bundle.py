@@ -1,0 +1,158 @@
+"""A trained model as data, wherever it lies: a run, a checkpoint folder, or a file that an importer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nanochat_framework.contracts.exporter import Importer, ModelBundle
+from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.errors import UsageError
+from nanochat_framework.inference.tables import select_model, select_quantizers
+from nanochat_framework.model.build import build_model
+from nanochat_framework.model.linear import Linear, for_each_linear
+from nanochat_framework.model.parameters import named_parameters
+from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+from nanochat_framework.training.checkpoint import META, MODEL, read_meta, read_tensors
+from nanochat_framework.training.checkpoint_store import CheckpointStore
+
+CHECKPOINTS = "checkpoints"
+
+
+def bundle_from(target: Path | str, registry: Registry, *, runs_dir: Path | None = None) -> ModelBundle:
+    """Find and read the model that a person named: a path, or the name of a run under `runs_dir` (default: ./runs).
+
+    Of a run, the best checkpoint by held-out loss is taken, else the final one, else the newest whole one. Raises
+    UsageError, saying what was looked for, where there is nothing to read.
+    """
+    path = Path(target)
+    if path.is_file():
+        return _import(path, registry)
+    if (path / META).is_file():
+        return bundle_from_checkpoint(path, registry)
+    if not (path / CHECKPOINTS).is_dir():
+        try:
+            path = RunDirectory.find(runs_dir or default_runs_dir(), str(target)).path
+        except UsageError as error:
+            what = f"a folder without {META} or {CHECKPOINTS}/" if path.is_dir() else "no such file or folder"
+            raise UsageError(f"no model {str(target)!r}: {what}, and {error}") from None
+    return _read_checkpoint(checkpoint_of_run(path), registry)
+
+
+def checkpoint_of_run(run: Path) -> Path:
+    """The checkpoint that stands for a run. Raises UsageError if it has no whole one."""
+    store = CheckpointStore(run / CHECKPOINTS)
+    for name in ("best", "final"):
+        folder = store.root / name
+        if folder.is_dir() and not store.verify(folder):
+            return folder
+    newest = store.latest()
+    if newest is None:
+        raise UsageError(f"{run}: has no whole checkpoint yet")
+    return newest
+
+
+def bundle_from_checkpoint(path: Path, registry: Registry) -> ModelBundle:
+    """Read a checkpoint; what training quantised becomes codes and scales, by the same quantizer, once.
+
+    Raises UsageError for a folder that is no whole checkpoint, or whose components are not installed.
+    """
+    path = path.absolute()
+    if path.parent.name == CHECKPOINTS:
+        problems = CheckpointStore(path.parent).verify(path)
+        if problems:
+            raise UsageError(f"{path}: not a whole checkpoint: {problems[0]}")
+    return _read_checkpoint(path, registry)
+
+
+def _read_checkpoint(path: Path, registry: Registry) -> ModelBundle:
+    meta = read_meta(path)
+    config = meta.get("config")
+    if not isinstance(config, dict) or "model" not in config:
+        raise UsageError(f"{path / META}: holds no configuration; the checkpoint is damaged")
+    selected = select_model(config["model"], f"{path / META}: model", registry)
+    rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
+    model = build_model(selected, rules)
+    _load(model, read_tensors(path / MODEL), path)
+    tensors: dict[str, Tensor | QuantizedWeight] = {p.name: p.tensor.detach() for p in named_parameters(model)}
+
+    def take_codes(name: str, linear: Linear) -> None:
+        quantized = linear.quantized()
+        if quantized is not None:
+            tensors[name] = quantized
+
+    with torch.no_grad():
+        for_each_linear(model, take_codes)
+    tokenizer = path / "tokenizer.json"
+    return ModelBundle(
+        model=selected,
+        quantizers=rules,
+        description=selected.config.describe(),
+        tensors=tensors,
+        tokenizer=Tokenizer.load(tokenizer) if tokenizer.is_file() else None,
+        metadata=_metadata(path, meta),
+    )
+
+
+def model_from_bundle(
+    bundle: ModelBundle, *, precision: str = "fp32", device: torch.device | str = "cpu"
+) -> LanguageModel:
+    """The model, ready to generate: codes are used as they are, never made again.
+
+    Raises UsageError if the bundle's tensors are not those of its model.
+    """
+    model = build_model(bundle.model, bundle.quantizers, precision=precision, device=device)
+    linears: dict[str, Linear] = {}
+    for_each_linear(model, linears.__setitem__)
+    values = {name: t.dequantize() if isinstance(t, QuantizedWeight) else t for name, t in bundle.tensors.items()}
+    _load(model, values, bundle.metadata.get("name", "the model"))
+    for name, tensor in bundle.tensors.items():
+        if isinstance(tensor, QuantizedWeight) and name in linears:
+            linears[name].freeze(QuantizedWeight(tensor.codes.to(device), tensor.scales.to(device), tensor.group_size))
+    return model.eval().requires_grad_(False)
+
+
+def _load(model: LanguageModel, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Copy tensors into the parameters of the same names. Raises UsageError where they do not fit."""
+    parameters = {p.name: p.tensor for p in named_parameters(model)}
+    odd = sorted(set(tensors) ^ set(parameters))
+    if odd:
+        whose = "is not in the model" if odd[0] in tensors else "is missing"
+        raise UsageError(f"{where}: its tensors are not those of the model it describes: {odd[0]} {whose}")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if tensor.shape != parameters[name].shape:
+                shapes = f"{tuple(tensor.shape)}, the model has {tuple(parameters[name].shape)}"
+                raise UsageError(f"{where}: {name} is {shapes}")
+            parameters[name].copy_(tensor)
+
+
+def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain facts about a checkpoint: where it is, how far it was trained, where its data lay."""
+    inside_run = path.parent.name == CHECKPOINTS
+    facts = {fact: meta[fact] for fact in ("step", "tokens") if isinstance(meta.get(fact), int)}
+    source = meta["config"].get("data", {}).get("source", {}).get("path")
+    return {
+        "name": path.parent.parent.name if inside_run else path.name,
+        "checkpoint": str(path),
+        **facts,
+        **({"data_dir": str(Path(source).parent)} if isinstance(source, str) else {}),
+    }
+
+
+def _import(path: Path, registry: Registry) -> ModelBundle:
+    importers = registry.components("importer")
+    for component in importers:
+        if path.suffix.lower() in component.traits["suffixes"]:
+            importer = component.load_factory()(component.config_class()())
+            assert isinstance(importer, Importer)
+            return importer.load(path, registry)
+    known = ", ".join(suffix for component in importers for suffix in component.traits["suffixes"])
+    raise UsageError(f"{path}: no importer reads {path.suffix or 'such'} files (known: {known or 'none'})")

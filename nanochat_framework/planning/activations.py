@@ -1,0 +1,133 @@
+"""Bytes that a forward pass keeps for the backward pass, and what the backward pass needs beside them.
+
+This follows the implementation, tensor by tensor: what the default kernels, `model.linear.Linear` and the described
+components save. A quantised map saves its rounded input where a plain one saves its input, so both keep the same number
+of elements. Amounts are per token and linear in the number of tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_framework.model import roles
+from nanochat_framework.model.description import (
+    Block,
+    GatedFeedForward,
+    ModelDescription,
+    PlainFeedForward,
+    RmsNorm,
+    Rotary,
+    SoftmaxAttention,
+    walk,
+)
+from nanochat_framework.planning.inventory import Inventory
+
+FP32 = 4
+TOKEN_ID = 8
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Elements kept for each token: `compute` in the activations' dtype, `fp32` always in float32."""
+
+    compute: int = 0
+    fp32: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        return Kept(self.compute + other.compute, self.fp32 + other.fp32)
+
+    def bytes(self, itemsize: int) -> int:
+        """Bytes for each token; `itemsize` is the activations' element size."""
+        return self.compute * itemsize + self.fp32 * FP32
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What passes through a model cost in memory, in bytes.
+
+    `per_token` is kept from the forward to the backward pass; `backward_per_token` is the largest amount of further
+    temporaries on the way back; `constant` does not depend on the batch (rotary tables of one sequence length).
+    """
+
+    per_token: int
+    backward_per_token: int
+    constant: int
+
+    def kept(self, tokens: int) -> int:
+        """Bytes kept for a micro-batch of that many tokens."""
+        return self.per_token * tokens + self.constant
+
+
+def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activations:
+    """Activation memory of a model; `itemsize` is 4 for fp32 and 2 for bf16."""
+    description = inventory.description
+    guessed = _guessed(inventory)
+    if description is None:
+        return Activations(guessed.bytes(itemsize), 0, 0)
+    kept = guessed + _norm(description.final_norm, description.dim)
+    for block in description.blocks:
+        kept += _block(block, description.dim)
+    stream_copies = getattr(description.residual, "streams", 1) - 1
+    kept += Kept(compute=2 * len(description.blocks) * stream_copies * description.dim)
+    inputs_and_targets = 2 * TOKEN_ID
+    return Activations(
+        per_token=kept.bytes(itemsize) + description.dim * itemsize + inputs_and_targets,
+        backward_per_token=_backward(description, itemsize),
+        constant=_rotary_tables(description, seq_len),
+    )
+
+
+def _block(block: Block, dim: int) -> Kept:
+    return (
+        _norm(block.mixer_norm, dim)
+        + _mixer(block.mixer, dim)
+        + _norm(block.ffn_norm, dim)
+        + _feed_forward(block.ffn, dim)
+    )
+
+
+def _norm(norm: Any, dim: int) -> Kept:
+    """The input, which is the residual stream as it is at that place, and one factor a token."""
+    return Kept(compute=norm.dim if isinstance(norm, RmsNorm) else dim, fp32=1)
+
+
+def _mixer(mixer: Any, dim: int) -> Kept:
+    """Input of the three maps, rotated queries and keys, values, the mixture, its copy for the output map, log-sums."""
+    if not isinstance(mixer, SoftmaxAttention):
+        return Kept()
+    inner, shared = mixer.query.out_features, mixer.key.out_features
+    return Kept(compute=dim + inner + 2 * shared + 2 * inner, fp32=mixer.n_heads)
+
+
+def _feed_forward(ffn: Any, dim: int) -> Kept:
+    """Gated: input, gate, up, activated gate, product. Plain: input, activated, squared."""
+    if isinstance(ffn, GatedFeedForward):
+        return Kept(compute=dim + 4 * ffn.up.out_features)
+    if isinstance(ffn, PlainFeedForward):
+        return Kept(compute=dim + 2 * ffn.up.out_features)
+    return Kept()
+
+
+def _guessed(inventory: Inventory) -> Kept:
+    """Of components without a description: the input and the output of each of their matrices."""
+    outside = {roles.EMBEDDING, roles.HEAD, roles.NORM}
+    unknown = [t.spec for t in inventory.model if not t.described and t.spec.role not in outside]
+    matrices = [spec.shape for spec in unknown if len(spec.shape) >= 2]
+    return Kept(compute=sum(shape[-1] + shape[-2] for shape in matrices))
+
+
+def _backward(description: ModelDescription, itemsize: int) -> int:
+    """Gradients of the hidden states before and after the last norm, and two of a feed-forward's hidden width."""
+    hidden = max((_width(block.ffn) for block in description.blocks), default=0)
+    return (2 * description.dim + 2 * hidden) * itemsize
+
+
+def _width(ffn: Any) -> int:
+    return ffn.up.out_features if isinstance(ffn, GatedFeedForward | PlainFeedForward) else 0
+
+
+def _rotary_tables(description: ModelDescription, seq_len: int) -> int:
+    """Each attention holds cosines and sines for max_seq_len positions, and a pass keeps those of its positions."""
+    rotaries = [found for found in walk(description.blocks) if isinstance(found, Rotary)]
+    return sum(FP32 * rotary.head_dim * (description.max_seq_len + seq_len) for rotary in rotaries)

@@ -1,0 +1,195 @@
+"""Peak memory of a training step, itemised, by micro-batch size.
+
+A step has three moments that can be its peak: the loss (all activations are kept and one chunk of logits exists), the
+start of the backward pass (all activations and its first temporaries), and the update (all gradients and the
+optimizer's workspace). The plan adds up what is alive at each and reports the largest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nanochat_framework.config.rules import first_match
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.model import roles
+from nanochat_framework.planning.activations import FP32, Activations, activations
+from nanochat_framework.planning.device import planned_device, runtime_bytes
+from nanochat_framework.planning.inventory import Inventory, take_inventory
+from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
+
+ITEMSIZE = {"fp32": 4, "bf16": 2}
+LOSS, BACKWARD, UPDATE = "loss", "backward", "update"
+_LARGEST_CONSIDERED = 2**24
+
+
+@dataclass(frozen=True)
+class MemoryRow:
+    """Bytes alive at the peak of a step with one micro-batch size. `state` is None if an optimizer does not say."""
+
+    batch_size: int
+    phase: str
+    weights: int
+    copies: int
+    gradients: int
+    state: int | None
+    activations: int
+    temporaries: int
+    runtime: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is known; otherwise `total` is a lower bound."""
+        return self.state is not None
+
+    @property
+    def total(self) -> int:
+        """The sum of the items."""
+        return sum(self.items().values())
+
+    def items(self) -> dict[str, int]:
+        """Bytes by item, in the order of a table; what is unknown counts as 0."""
+        return {
+            "weights": self.weights,
+            "copies": self.copies,
+            "gradients": self.gradients,
+            "optimizer": self.state or 0,
+            "activations": self.activations,
+            "temporaries": self.temporaries,
+            "runtime": self.runtime,
+        }
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Everything that does not depend on the batch, and what each token adds. Make one with `plan_memory`."""
+
+    config: RunConfig
+    device: str
+    weights: int
+    copies: int
+    head_gradient: int
+    all_gradients: int
+    groups: tuple[GroupMemory, ...]
+    activations: Activations
+    itemsize: int
+
+    @property
+    def state(self) -> int | None:
+        """Optimizer state in bytes, None if one optimizer does not say."""
+        states = [group.state for group in self.groups]
+        return None if None in states else sum(state for state in states if state is not None)
+
+    def row(self, batch_size: int) -> MemoryRow:
+        """The peak with micro-batches of `batch_size` sequences."""
+        tokens = batch_size * self.config.data.seq_len
+        kept = self.activations.kept(tokens)
+        # from the second micro-batch on every gradient is there from the start
+        before = self.all_gradients if self.config.train.gradient_accumulation > 1 else self.head_gradient
+        moments = {
+            LOSS: (before, kept, self._loss_temporaries(tokens)),
+            BACKWARD: (before, kept, self.activations.backward_per_token * tokens),
+            UPDATE: (self.all_gradients, self.activations.constant, self._update_temporaries()),
+        }
+        phase = max(moments, key=lambda name: sum(moments[name]))
+        gradients, alive, temporaries = moments[phase]
+        return MemoryRow(
+            batch_size=batch_size,
+            phase=phase,
+            weights=self.weights,
+            copies=self.copies,
+            gradients=gradients,
+            state=self.state,
+            activations=alive,
+            temporaries=temporaries,
+            runtime=runtime_bytes(self.device),
+        )
+
+    def largest_batch_size(self, memory_bytes: int) -> int | None:
+        """The largest micro-batch that fits, 0 if none does, None if an optimizer's state is unknown."""
+        if self.state is None:
+            return None
+        low, high = 0, 1
+        while high < _LARGEST_CONSIDERED and self.row(high).total <= memory_bytes:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.row(middle).total <= memory_bytes else (low, middle)
+        return low
+
+    def _loss_temporaries(self, tokens: int) -> int:
+        """A chunk of logits with what its backward pass makes, the head's new gradient, the hidden states' gradient.
+
+        Logits, their log-softmax, and the gradients of both are float32. When the head's gradient is made, logits and
+        one gradient are left beside it; in bf16 it exists in both formats for a moment.
+        """
+        model = self.config.model.config
+        logits = min(self.config.train.loss_chunk, tokens) * model.vocab_size * FP32
+        product = self.head_gradient + (self.head_gradient // 2 if self.itemsize < FP32 else 0)
+        hidden_gradient = tokens * model.dim * self.itemsize
+        return int(max(4 * logits, 2 * logits + product) + hidden_gradient)
+
+    def _update_temporaries(self) -> int:
+        """The hungriest optimizer's workspace; a tied embedding's gradient is made beside the head's just before."""
+        return max([self.head_gradient, *(group.workspace for group in self.groups)])
+
+
+def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> MemoryPlan:
+    """Plan the memory of training with a configuration.
+
+    Raises UsageError for a parameter that no `[[optimizer]]` table takes.
+    """
+    inventory = take_inventory(config) if inventory is None else inventory
+    itemsize = ITEMSIZE[config.train.precision]
+    parameters = sum(tensor.spec.size for tensor in inventory)
+    return MemoryPlan(
+        config=config,
+        device=planned_device(config.hardware.device),
+        weights=FP32 * parameters,
+        copies=_copies(config, inventory, itemsize),
+        head_gradient=FP32 * _head_parameters(inventory),
+        all_gradients=FP32 * parameters,
+        groups=tuple(optimizer_groups(config, inventory)),
+        activations=activations(inventory, seq_len=config.data.seq_len, itemsize=itemsize),
+        itemsize=itemsize,
+    )
+
+
+def largest_batch_size(config: RunConfig, memory_bytes: int) -> int | None:
+    """The largest `train.batch_size` whose plan fits into that many bytes.
+
+    0 if not even one sequence fits, None if it cannot be told because an optimizer does not state its memory.
+    """
+    return plan_memory(config).largest_batch_size(memory_bytes)
+
+
+def memory_rows(plan: MemoryPlan, batch_sizes: Sequence[int]) -> list[MemoryRow]:
+    """One row for each batch size, ascending, each once."""
+    return [plan.row(size) for size in sorted(set(batch_sizes))]
+
+
+def _copies(config: RunConfig, inventory: Inventory, itemsize: int) -> int:
+    """Weights as products use them, which `model.linear.Linear` keeps: quantised ones, and all of them in bf16."""
+    total = 0
+    tied = _tied(inventory)
+    for tensor in inventory:
+        spec = tensor.spec
+        if len(spec.shape) < 2 or spec.role in (roles.NORM, roles.RESIDUAL, roles.CONV):
+            continue
+        if spec.role == roles.EMBEDDING:
+            total += spec.size * itemsize if tied and itemsize < FP32 else 0
+            continue
+        quantised = first_match(config.quantizer, spec.name, spec.role) is not None
+        total += spec.size * itemsize if quantised or itemsize < FP32 else 0
+    return total
+
+
+def _tied(inventory: Inventory) -> bool:
+    return not any(tensor.spec.role == roles.HEAD for tensor in inventory.model)
+
+
+def _head_parameters(inventory: Inventory) -> int:
+    """Parameters whose gradients are made at the loss: the head's (the tied table's) and the objectives'."""
+    role = roles.EMBEDDING if _tied(inventory) else roles.HEAD
+    head = sum(tensor.spec.size for tensor in inventory.model if tensor.spec.role == role)
+    return head + sum(tensor.spec.size for tensor in inventory.objectives)

@@ -1,0 +1,58 @@
+"""Memory of the optimizers: state that stays, and what an update takes while it runs.
+
+An optimizer's configuration may say both, without torch: `state_bytes_per_parameter` (a number), and
+`workspace_bytes(shapes)` (bytes that one update of parameters of these shapes needs for a moment). Without the first
+the plan says "unknown"; without the second it assumes one float32 copy of the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_framework.config.rules import OptimizerRule, first_match
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.errors import UsageError
+from nanochat_framework.model.description import TensorSpec
+from nanochat_framework.planning.inventory import Inventory
+
+FP32 = 4
+
+
+@dataclass(frozen=True)
+class GroupMemory:
+    """One `[[optimizer]]` table: what it takes and what that costs. `state` is None if the optimizer does not say."""
+
+    optimizer: str
+    match: str
+    parameters: int
+    state: int | None
+    workspace: int
+
+
+def optimizer_groups(config: RunConfig, inventory: Inventory) -> list[GroupMemory]:
+    """The memory of each table that takes parameters. Raises UsageError for a parameter that no table takes."""
+    taken: dict[int, list[TensorSpec]] = {}
+    for tensor in inventory:
+        index = first_match(config.optimizer, tensor.spec.name, tensor.spec.role)
+        if index is None:
+            raise UsageError(
+                f"no [[optimizer]] table takes {tensor.spec.name}, role {tensor.spec.role!r}; add one with match = '*'"
+            )
+        taken.setdefault(index, []).append(tensor.spec)
+    return [_group(config.optimizer[index], taken[index]) for index in sorted(taken)]
+
+
+def _group(rule: OptimizerRule, specs: Sequence[TensorSpec]) -> GroupMemory:
+    settings: Any = rule.component.config
+    parameters = sum(spec.size for spec in specs)
+    each = getattr(settings, "state_bytes_per_parameter", None)
+    workspace = getattr(settings, "workspace_bytes", None)
+    return GroupMemory(
+        optimizer=rule.component.name,
+        match=rule.match,
+        parameters=parameters,
+        state=None if each is None else int(each * parameters),
+        workspace=FP32 * parameters if workspace is None else int(workspace([spec.shape for spec in specs])),
+    )

@@ -1,0 +1,147 @@
+"""A configuration's whole plan, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.planning.flops import FlopsPerToken, flops_per_token
+from nanochat_framework.planning.inventory import Inventory, take_inventory
+from nanochat_framework.planning.memory import MemoryPlan, MemoryRow, memory_rows, plan_memory
+from nanochat_framework.planning.parameters import ParameterCount, Part, count_parameters
+
+BEST_AND_FINAL = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parameters, operations, memory by batch size, length of the run and disk. Make one with `make_plan`."""
+
+    name: str
+    config: RunConfig
+    inventory: Inventory
+    parameters: ParameterCount
+    flops: FlopsPerToken
+    memory: MemoryPlan
+    rows: tuple[MemoryRow, ...]
+    budget: int | None
+    """Bytes of memory asked about."""
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens in one optimizer step."""
+        train = self.config.train
+        return train.batch_size * train.gradient_accumulation * self.config.data.seq_len
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in the whole run."""
+        return self.tokens_per_step * self.config.train.steps
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Weights and optimizer state of one checkpoint; a lower bound where an optimizer does not state its memory."""
+        return self.memory.weights + (self.memory.state or 0)
+
+    @property
+    def checkpoints_kept(self) -> int:
+        """The last few, the best and the final one."""
+        return self.config.checkpoint.keep_last + BEST_AND_FINAL
+
+    @property
+    def largest_batch_size(self) -> int | None:
+        """For the budget; None without one, or where an optimizer does not state its memory."""
+        return None if self.budget is None else self.memory.largest_batch_size(self.budget)
+
+    def fits(self, row: MemoryRow) -> bool | None:
+        """Whether a row fits the budget; None where that cannot be told."""
+        if self.budget is None:
+            return None
+        if row.total > self.budget:
+            return False
+        return True if row.complete else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, the output of `nanochat plan --json`."""
+        return {
+            "config": self.name,
+            "parameters": _parameters(self.parameters),
+            "flops_per_token": {
+                "forward": self.flops.forward,
+                "training": self.flops.training,
+                "training_full_attention": self.flops.training_full_attention,
+                "training_6n": self.flops.training_6n,
+            },
+            "run": {
+                "steps": self.config.train.steps,
+                "tokens_per_step": self.tokens_per_step,
+                "tokens": self.tokens,
+                "tokens_per_parameter": self.tokens / self.parameters.total,
+                "flops": self.flops.training * self.tokens,
+                "checkpoint_bytes": self.checkpoint_bytes,
+                "checkpoints_kept": self.checkpoints_kept,
+            },
+            "memory": {
+                "device": self.memory.device,
+                "seq_len": self.config.data.seq_len,
+                "precision": self.config.train.precision,
+                "complete": self.memory.state is not None,
+                "budget_bytes": self.budget,
+                "largest_batch_size": self.largest_batch_size,
+                "rows": [self._row(row) for row in self.rows],
+            },
+            "estimated_components": list(self.flops.estimated),
+        }
+
+    def _row(self, row: MemoryRow) -> dict[str, Any]:
+        items: dict[str, int | None] = {**row.items(), "optimizer": row.state}
+        return {
+            "batch_size": row.batch_size,
+            "peak": row.phase,
+            "bytes": items,
+            "total_bytes": row.total,
+            "fits": self.fits(row),
+        }
+
+
+def make_plan(
+    config: RunConfig, *, name: str, batch_sizes: Sequence[int] = (), memory_bytes: int | None = None
+) -> Plan:
+    """Plan a configuration; batch sizes default to powers of two around the configured one.
+
+    Raises UsageError for a parameter that no `[[optimizer]]` table takes.
+    """
+    inventory = take_inventory(config)
+    memory = plan_memory(config, inventory)
+    sizes = batch_sizes or default_batch_sizes(config.train.batch_size)
+    return Plan(
+        name=name,
+        config=config,
+        inventory=inventory,
+        parameters=count_parameters(inventory),
+        flops=flops_per_token(inventory, config.data.seq_len),
+        memory=memory,
+        rows=tuple(memory_rows(memory, sizes)),
+        budget=memory_bytes,
+    )
+
+
+def default_batch_sizes(configured: int) -> list[int]:
+    """1, and the configured size with its half, double and fourfold."""
+    return sorted({1, max(1, configured // 2), configured, 2 * configured, 4 * configured})
+
+
+def _parameters(count: ParameterCount) -> dict[str, Any]:
+    return {
+        "total": count.total,
+        "parts": [_part(part, count) for part in count.parts],
+        "by_role": count.by_role,
+        "objectives": count.objectives,
+    }
+
+
+def _part(part: Part, count: ParameterCount) -> dict[str, Any]:
+    own = {"name": part.name, "parameters": part.parameters, "share": count.share(part)}
+    return {**own, "parts": [_part(inner, count) for inner in part.parts]} if part.parts else own

@@ -1,0 +1,1 @@
+"""Training: the loss at the head, one optimizer step, the loop, checkpoints, evaluation, run control."""

@@ -1,0 +1,121 @@
+"""The callbacks that every run has: metrics, evaluation, checkpoints, skipped steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.errors import NanochatError
+from nanochat_framework.training.trainer import StepResult, Trainer
+
+
+class MetricsCallback(Callback):
+    """Writes the training metrics every `log_every` steps, at the first step and at the last."""
+
+    priority = 10
+
+    def __init__(self, log_every: int) -> None:
+        self.log_every = log_every
+        self.skipped_steps = 0
+        self._since = 0.0
+        self._tokens = 0
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        self._since, self._tokens = time.perf_counter(), trainer.tokens
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Log when it is due."""
+        self.skipped_steps += result.skipped
+        if result.step % self.log_every and result.step not in (1, trainer.total_steps):
+            return
+        now = time.perf_counter()
+        seconds, tokens = max(now - self._since, 1e-9), trainer.tokens - self._tokens
+        self._since, self._tokens = now, trainer.tokens
+        rates = {f"train/learning_rate/{group}": rate for group, rate in result.learning_rates.items()}
+        trainer.log(
+            {
+                **{f"train/{name}": value for name, value in result.losses.items()},
+                "train/total_loss": result.total_loss,
+                "train/grad_norm": result.grad_norm,
+                "train/tokens_per_second": tokens / seconds,
+                "train/data_wait_seconds": trainer.loader.wait_seconds,
+                "train/skipped_steps": self.skipped_steps,
+                **rates,
+            }
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The count of skipped steps."""
+        return {"skipped_steps": self.skipped_steps}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.skipped_steps = int(state["skipped_steps"])
+
+
+class SkippedStepsCallback(Callback):
+    """Reports steps whose loss or gradient was not finite, and fails the run when too many come in a row."""
+
+    priority = 20
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_a_row = 0
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Count, report, and give up past the limit. Raises NanochatError."""
+        if not result.skipped:
+            self.in_a_row = 0
+            return
+        self.in_a_row += 1
+        trainer.events.write("skipped_step", step=result.step, loss=result.total_loss, grad_norm=result.grad_norm)
+        if self.in_a_row > self.limit:
+            raise NanochatError(
+                f"the loss or gradient was not finite for {self.in_a_row} steps in a row (up to step {result.step}); no "
+                f"weight was changed by them. Lower the learning rates, lengthen the warm-up, or look at the data"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """The present streak."""
+        return {"in_a_row": self.in_a_row}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.in_a_row = int(state["in_a_row"])
+
+
+class EvaluationCallback(Callback):
+    """Held-out evaluation every `every` steps and after the last; remembers the best loss."""
+
+    priority = 30
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.best_loss: float | None = None
+        self.best_step = 0
+        self.latest: dict[str, float] = {}
+        self.improved_at: int | None = None
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Evaluate when it is due."""
+        if not self.every or (result.step % self.every and not trainer.finished):
+            return
+        scores = trainer.evaluate()
+        if not scores:
+            return
+        self.latest = scores
+        trainer.log(scores)
+        trainer.events.write("evaluation", step=result.step, **scores)
+        if self.best_loss is None or scores["eval/loss"] < self.best_loss:
+            self.best_loss, self.best_step = scores["eval/loss"], result.step
+            self.improved_at = result.step
+
+    def state(self) -> dict[str, Any]:
+        """The best loss so far and its step."""
+        return {"best_loss": self.best_loss, "best_step": self.best_step, "latest": self.latest}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on comparing."""
+        self.best_loss, self.best_step, self.latest = state["best_loss"], state["best_step"], state["latest"]

@@ -1,0 +1,128 @@
+"""What a checkpoint holds, and taking it back: weights, optimizer state by parameter name, place in the data.
+
+Layout of a checkpoint folder: `model.safetensors` (float32 master weights), `objectives.safetensors` (parameters of
+objectives, if they have any), `optimizer_state.safetensors` (`parameter/slot`), `meta.json`, `tokenizer.json` and
+the manifest of the store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nanochat_framework.errors import UsageError
+from nanochat_framework.training.train_module import TrainModule
+
+SCHEMA_VERSION = 1
+MODEL, OBJECTIVES, OPTIMIZER, META = (
+    "model.safetensors",
+    "objectives.safetensors",
+    "optimizer_state.safetensors",
+    "meta.json",
+)
+_OBJECTIVE_PREFIX = "objective."
+
+
+@dataclass(frozen=True)
+class CheckpointMeta:
+    """`meta.json`: the configuration and where the run stood. `loop` is `Trainer.state()`."""
+
+    config: dict[str, Any]
+    components: list[dict[str, Any]]
+    loop: dict[str, Any]
+    attempt: int
+
+    @property
+    def step(self) -> int:
+        """The last step done."""
+        return int(self.loop["step"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, with the random generator's state."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "step": self.loop["step"],
+            "tokens": self.loop["tokens"],
+            "attempt": self.attempt,
+            "config": self.config,
+            "components": self.components,
+            "callbacks": self.loop["callbacks"],
+            "rng": {"torch": bytes(torch.get_rng_state().tolist()).hex()},
+        }
+
+
+def write_checkpoint(folder: Path, module: TrainModule, meta: CheckpointMeta, tokenizer: Path | None) -> None:
+    """Write the files of a checkpoint into an existing folder."""
+    weights = {p.name: p.tensor.detach() for p in module.parameters}
+    model = {name: tensor for name, tensor in weights.items() if not name.startswith(_OBJECTIVE_PREFIX)}
+    objectives = {name: tensor for name, tensor in weights.items() if name not in model}
+    save_tensors(model, folder / MODEL)
+    if objectives:
+        save_tensors(objectives, folder / OBJECTIVES)
+    save_tensors(module.optimizers.state_tensors(), folder / OPTIMIZER)
+    (folder / META).write_text(json.dumps(meta.to_json(), indent=1, sort_keys=True) + "\n")
+    if tokenizer is not None:
+        (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors; raises OSError like any other write when the disk is full."""
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        raise as_os_error(error, path) from error
+
+
+def as_os_error(error: SafetensorError, path: Path) -> OSError:
+    """safetensors wraps the system's error in text; give its number back so that a full disk is known as one."""
+    import re
+
+    number = re.search(r"code: (\d+)", str(error))
+    return OSError(int(number.group(1)) if number else 5, str(error), str(path))
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """`meta.json` of a checkpoint. Raises UsageError if it is no checkpoint or of a later version."""
+    try:
+        meta: dict[str, Any] = json.loads((folder / META).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder}: not a checkpoint ({error})") from None
+    if meta.get("schema_version") != SCHEMA_VERSION:
+        raise UsageError(
+            f"{folder}: checkpoint schema {meta.get('schema_version')}, this version reads {SCHEMA_VERSION}"
+        )
+    return meta
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file. Raises UsageError if it is unreadable."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+
+
+@torch.no_grad()
+def restore_checkpoint(folder: Path, module: TrainModule, meta: Mapping[str, Any]) -> None:
+    """Put weights, optimizer state and the random generator back. Raises UsageError where they do not fit the model."""
+    weights = read_tensors(folder / MODEL)
+    if (folder / OBJECTIVES).exists():
+        weights.update(read_tensors(folder / OBJECTIVES))
+    expected = {p.name: p.tensor for p in module.parameters}
+    if set(weights) != set(expected):
+        odd = sorted(set(weights) ^ set(expected))
+        raise UsageError(f"{folder}: its tensors are not this model's ({odd[0]}{' ...' if len(odd) > 1 else ''})")
+    for name, tensor in weights.items():
+        if tensor.shape != expected[name].shape:
+            raise UsageError(f"{folder}: {name} is {tuple(tensor.shape)}, the model has {tuple(expected[name].shape)}")
+        expected[name].copy_(tensor)
+    module.optimizers.load_state_tensors(read_tensors(folder / OPTIMIZER))
+    torch.set_rng_state(torch.tensor(list(bytes.fromhex(meta["rng"]["torch"])), dtype=torch.uint8))

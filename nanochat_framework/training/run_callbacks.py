@@ -1,0 +1,181 @@
+"""Callbacks that tie a training to its run directory and its terminal: signals, checkpoints, status, progress line."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any, TextIO
+
+from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.training.builtin_callbacks import EvaluationCallback
+from nanochat_framework.training.checkpoint_store import CheckpointStore
+from nanochat_framework.training.trainer import StepResult, Trainer
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class SignalCallback(Callback):
+    """First SIGINT or SIGTERM: finish the step, checkpoint, stop. Second: abort now."""
+
+    priority = 5
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Take the signals over."""
+        self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        print(f"\n{signal.Signals(number).name}: finishing the step, then checkpointing", file=sys.stderr)
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Ask for the end."""
+        if self.received is not None:
+            trainer.request_stop(signal.Signals(self.received).name)
+
+    def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+class CheckpointCallback(Callback):
+    """Writes checkpoints when they are due, when held-out loss is the best so far, and at the end."""
+
+    priority = 40
+
+    def __init__(self, store: CheckpointStore, *, every: int, keep_last: int, evaluation: EvaluationCallback) -> None:
+        self.store, self.every, self.keep_last, self.evaluation = store, every, keep_last, evaluation
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Checkpoint when it is due; `best` and `final` are further names of the same files."""
+        improved = self.evaluation.improved_at == result.step
+        due = result.step % self.every == 0 or trainer.finished or trainer.stop_reason is not None
+        if not (due or improved):
+            return
+        name = trainer.checkpoint()
+        if improved:
+            self.store.link(name, "best")
+        if trainer.finished:
+            self.store.link(name, "final")
+        self.store.prune(self.keep_last)
+
+
+class StatusCallback(Callback):
+    """Keeps status.json: the state, the step, a heartbeat at most once a second."""
+
+    priority = 90
+
+    def __init__(self, status: StatusFile) -> None:
+        self.status = status
+        self._written = 0.0
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Running."""
+        self.status.update(
+            state="running", step=trainer.step, total_steps=trainer.total_steps, tokens=trainer.tokens, error=None
+        )
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """A heartbeat."""
+        if time.monotonic() - self._written >= 1.0:
+            self._written = time.monotonic()
+            self.status.update(step=trainer.step, tokens=trainer.tokens)
+
+    def after_checkpoint(self, trainer: Trainer, name: str) -> None:
+        """Name the newest checkpoint."""
+        self.status.update(step=trainer.step, tokens=trainer.tokens, latest_checkpoint=name)
+
+    def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
+        """How it ended."""
+        if error is None:
+            state = "finished" if trainer.finished else "stopped"
+        else:
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+        message = None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
+        self.status.update(state=state, step=trainer.step, tokens=trainer.tokens, error=message)
+
+
+class ProgressCallback(Callback):
+    """One line of progress: rewritten in place on a terminal, a new line every `log_every` steps elsewhere."""
+
+    priority = 95
+
+    def __init__(self, log_every: int, stream: TextIO | None = None) -> None:
+        self.log_every = log_every
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._loss: float | None = None
+        self._held_out = ""
+        self._started = self._drawn = 0.0
+        self._first_step = self._first_tokens = 0
+        self._width = 0
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        self._started, self._first_step, self._first_tokens = time.perf_counter(), trainer.step, trainer.tokens
+
+    def after_step(self, trainer: Trainer, result: StepResult) -> None:
+        """Draw, at most ten times a second on a terminal."""
+        loss = result.losses["loss"]
+        self._loss = loss if self._loss is None or result.skipped else 0.9 * self._loss + 0.1 * loss
+        last = trainer.finished or trainer.stop_reason is not None
+        now = time.perf_counter()
+        if self.live and (last or now - self._drawn > 0.1):
+            self._drawn = now
+            self._rewrite(self._line(trainer))
+        elif not self.live and (last or result.step == 1 or result.step % self.log_every == 0):
+            print(self._line(trainer), file=self.stream, flush=True)
+
+    def _line(self, trainer: Trainer) -> str:
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        steps = trainer.step - self._first_step
+        remaining = (trainer.total_steps - trainer.step) * seconds / max(steps, 1)
+        rate = (trainer.tokens - self._first_tokens) / seconds
+        done = trainer.step / trainer.total_steps
+        return (
+            f"step {trainer.step:>{len(str(trainer.total_steps))}}/{trainer.total_steps} {done:4.0%}"
+            f"  loss {self._loss:.4f}{self._held_out}  {rate:,.0f} tokens/s  {duration(remaining)} left"
+        )
+
+    def after_evaluation(self, trainer: Trainer, scores: dict[str, float]) -> None:
+        """Show held-out scores in the line from now on."""
+        bits = scores.get("eval/bits_per_byte")
+        shown = f"{scores['eval/loss']:.4f}" + (f" ({bits:.3f} bits/byte)" if bits is not None else "")
+        self._held_out = f"  held-out {shown}"
+
+    def after_checkpoint(self, trainer: Trainer, name: str) -> None:
+        """Say what was written, above the line."""
+        self._above(f"checkpoint {name}")
+
+    def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
+        """Leave the last line standing."""
+        if self.live and self._width:
+            print(file=self.stream, flush=True)
+
+    def _rewrite(self, line: str) -> None:
+        padding = " " * max(self._width - len(line), 0)
+        self._width = len(line)
+        print(f"\r{line}{padding}", end="", file=self.stream, flush=True)
+
+    def _above(self, text: str) -> None:
+        if not self.live:
+            print(text, file=self.stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """`1h02m`, `3m05s` or `12s`."""
+    whole = int(seconds + 0.5)
+    if whole >= 3600:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    if whole >= 60:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole}s"

@@ -1,0 +1,175 @@
+"""From a configuration (and, on resume, a checkpoint) to a trainer that is ready to run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.contracts.source import TokenSource
+from nanochat_framework.data.loader import EvaluationBatches, LoaderPlan, PrefetchLoader
+from nanochat_framework.errors import UsageError
+from nanochat_framework.kernels.table import KernelTable, activate
+from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.events import begin_attempt
+from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.training.builtin_callbacks import (
+    EvaluationCallback,
+    MetricsCallback,
+    SkippedStepsCallback,
+)
+from nanochat_framework.training.checkpoint import (
+    CheckpointMeta,
+    read_meta,
+    restore_checkpoint,
+    write_checkpoint,
+)
+from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.training.evaluation import HeldOut
+from nanochat_framework.training.run_callbacks import (
+    CheckpointCallback,
+    ProgressCallback,
+    SignalCallback,
+    StatusCallback,
+)
+from nanochat_framework.training.train_module import TrainModule
+from nanochat_framework.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trainer with the directory it writes to and the store of its checkpoints."""
+
+    trainer: Trainer
+    run: RunDirectory
+    store: CheckpointStore
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a configuration. Raises UsageError if this machine does not have it."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available[name]:
+        raise UsageError(f"hardware.device: this machine (or this torch, {torch.__version__}) has no {name}; use 'cpu'")
+    return torch.device(name)
+
+
+def configure_process(config: RunConfig, registry: Registry) -> torch.device:
+    """Set threads and kernels of this process as the configuration says; returns the device."""
+    torch.set_num_threads(config.hardware.threads or os.cpu_count() or 1)
+    activate(KernelTable(registry))
+    return choose_device(config.hardware.device)
+
+
+def training_steps(config: RunConfig, epochs: int | None) -> RunConfig:
+    """The configuration with `train.steps` set to that many passes over the training tokens; unchanged for None."""
+    if epochs is None:
+        return config
+    source = config.data.source.build(vocab_size=config.model.config.vocab_size)
+    train = config.train
+    windows = (len(source.train()) - 1) // config.data.seq_len
+    steps = max(1, epochs * windows // (train.batch_size * train.gradient_accumulation))
+    return config.model_copy(update={"train": train.model_copy(update={"steps": steps})})
+
+
+def prepare(
+    config: RunConfig,
+    registry: Registry,
+    run: RunDirectory,
+    *,
+    components: list[dict[str, Any]],
+    checkpoint: Path | None,
+    quiet: bool,
+) -> Prepared:
+    """Open the data, build the model, take the checkpoint back, and put the loop together.
+
+    Raises UsageError for data, vocabulary or checkpoint that do not fit the configuration.
+    """
+    device = configure_process(config, registry)
+    source = config.data.source.build(vocab_size=config.model.config.vocab_size)
+    module = TrainModule(config, device)
+    store = CheckpointStore(run.checkpoints)
+    meta = read_meta(checkpoint) if checkpoint else None
+    if checkpoint and meta:
+        restore_checkpoint(checkpoint, module, meta)
+    step = int(meta["step"]) if meta else 0
+    events = begin_attempt(run.events, step)
+    status = StatusFile(run.status)
+    status.update(state="starting", attempt=events.attempt, step=step, total_steps=config.train.steps, error=None)
+    evaluation = EvaluationCallback(config.eval.every)
+
+    def save(trainer: Trainer) -> str:
+        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), events.attempt)
+        name = step_name(trainer.step)
+        store.write(name, lambda folder: write_checkpoint(folder, module, saved, source.tokenizer_path))
+        events.write("checkpoint", step=trainer.step, name=name)
+        return name
+
+    trainer = Trainer(
+        module,
+        PrefetchLoader(source.train(), loader_plan(config, source), start_step=step),
+        held_out=_held_out(config, source),
+        metrics=MetricsLog(run.metrics, events.attempt),
+        events=events,
+        save=save,
+        callbacks=[
+            SignalCallback(),
+            MetricsCallback(config.train.log_every),
+            SkippedStepsCallback(config.train.max_skipped_steps),
+            evaluation,
+            CheckpointCallback(
+                store, every=config.checkpoint.every, keep_last=config.checkpoint.keep_last, evaluation=evaluation
+            ),
+            StatusCallback(status),
+            *([] if quiet else [ProgressCallback(config.train.log_every)]),
+            *_configured_callbacks(config),
+        ],
+        step=step,
+        tokens=int(meta["tokens"]) if meta else 0,
+    )
+    if meta:
+        trainer.callbacks.load_state(meta["callbacks"])
+    return Prepared(trainer, run, store)
+
+
+def loader_plan(config: RunConfig, source: TokenSource) -> LoaderPlan:
+    """Which tokens each step sees."""
+    train = config.train
+    return LoaderPlan(
+        n_tokens=len(source.train()),
+        seq_len=config.data.seq_len,
+        batch_size=train.batch_size,
+        gradient_accumulation=train.gradient_accumulation,
+        seed=train.seed,
+    )
+
+
+def _held_out(config: RunConfig, source: TokenSource) -> HeldOut | None:
+    tokens = source.validation()
+    if tokens is None or len(tokens) < 2:
+        return None
+    batches = EvaluationBatches(
+        tokens, seq_len=config.data.seq_len, batch_size=config.train.batch_size, max_batches=config.eval.batches
+    )
+    lengths = None
+    if source.tokenizer is not None:
+        lengths = np.zeros(config.model.config.vocab_size, dtype=np.int64)
+        lengths[: source.tokenizer.vocab_size] = source.tokenizer.byte_lengths
+    return HeldOut(batches, lengths)
+
+
+def _configured_callbacks(config: RunConfig) -> list[Callback]:
+    return [selected.build() for selected in config.callback]

@@ -1,0 +1,91 @@
+"""The loop. It owns the order of things and nothing else; whatever is optional is a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.data.loader import PrefetchLoader
+from nanochat_framework.runs.events import EventLog
+from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.training.callbacks import CallbackList
+from nanochat_framework.training.evaluation import HeldOut
+from nanochat_framework.training.train_module import StepResult, TrainModule
+
+__all__ = ["StepResult", "Trainer"]
+
+
+class Trainer:
+    """Drives a `TrainModule` through its steps and tells the callbacks.
+
+    Callbacks may read everything here, write metrics through `log` and events through `events`, ask for an end with
+    `request_stop`, and write a checkpoint with `save`.
+    """
+
+    def __init__(
+        self,
+        module: TrainModule,
+        loader: PrefetchLoader,
+        *,
+        held_out: HeldOut | None,
+        metrics: MetricsLog,
+        events: EventLog,
+        save: Callable[[Trainer], str],
+        callbacks: Iterable[Callback],
+        step: int = 0,
+        tokens: int = 0,
+    ) -> None:
+        self.module, self.loader, self.held_out = module, loader, held_out
+        self.metrics, self.events, self._save = metrics, events, save
+        self.callbacks = CallbackList(callbacks)
+        self.step, self.tokens = step, tokens
+        self.total_steps = module.config.train.steps
+        self.stop_reason: str | None = None
+
+    def run(self) -> None:
+        """Train to the last step, or until a callback asks for an end."""
+        error: BaseException | None = None
+        try:
+            self.callbacks.call("on_start", self)
+            while self.step < self.total_steps and self.stop_reason is None:
+                self.callbacks.call("before_step", self)
+                result = self.module.step(self.loader.next(), self.step + 1)
+                self.step, self.tokens = result.step, self.tokens + result.tokens
+                self.callbacks.call("after_step", self, result)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self.loader.close()
+            self.callbacks.call("on_end", self, error)
+
+    def request_stop(self, reason: str) -> None:
+        """End after the present step."""
+        self.stop_reason = self.stop_reason or reason
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.total_steps
+
+    def log(self, metrics: dict[str, float]) -> None:
+        """Write one metrics record of the present step."""
+        self.metrics.write(step=self.step, tokens=self.tokens, values=metrics)
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out scores of the present weights; empty without held-out data."""
+        scores = self.held_out.score(self.module.model) if self.held_out else {}
+        if scores:
+            self.callbacks.call("after_evaluation", self, scores)
+        return scores
+
+    def checkpoint(self) -> str:
+        """Write a checkpoint of the present step; returns its name."""
+        name = self._save(self)
+        self.callbacks.call("after_checkpoint", self, name)
+        return name
+
+    def state(self) -> dict[str, Any]:
+        """What `meta.json` keeps of the loop."""
+        return {"step": self.step, "tokens": self.tokens, "callbacks": self.callbacks.state()}

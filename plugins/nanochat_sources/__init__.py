@@ -1,0 +1,38 @@
+"""Where text and tokens come from."""
+
+from nanochat_framework.plugins import Registrar, hookimpl
+
+NANOCHAT_PLUGIN_API = 1
+
+
+@hookimpl
+def nanochat_register(registrar: Registrar) -> None:
+    """Declare the components of this plugin."""
+    registrar.source(
+        "text",
+        config=".config:TextConfig",
+        factory=".text:TextSource",
+        summary="Files, folders and patterns on this machine",
+        yields="documents",
+    )
+    registrar.source(
+        "python_stdlib",
+        config=".config:PythonStdlibConfig",
+        factory=".python_stdlib:PythonStdlibSource",
+        summary="The source of the running Python's standard library, without its tests",
+        yields="documents",
+    )
+    registrar.source(
+        "tokens",
+        config=".config:TokensConfig",
+        factory=".tokens:PreparedTokens",
+        summary="Token files made by `nanochat prepare-data`",
+        yields="tokens",
+    )
+    registrar.source(
+        "synthetic",
+        config=".config:SyntheticConfig",
+        factory=".synthetic:SyntheticTokens",
+        summary="Arithmetic sequences, for tests and timings without data",
+        yields="tokens",
+    )

@@ -71,8 +71,7 @@ class Registry:
         available = self.names(kind)
         near = difflib.get_close_matches(str(name), available, n=1)
         message = f"unknown {kind} {name!r}"
-        if near:
-            message += f"; did you mean {near[0]!r}?"
+        message += f"; did you mean {near[0]!r}?" if near else "."
         message += f" Available: {', '.join(available) or 'none'}"
         if self._unavailable:
             message += f". Plugins that are not loaded: {'; '.join(self._unavailable)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved, resolved_dict
+from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import StoppedOnRequest, UsageError
 from nanochat_framework.plugins.loader import PluginHost
@@ -31,7 +31,7 @@ def start(
         name,
         label=loaded.path.stem,
         source_toml=loaded.source_bytes,
-        resolved=resolved_dict(config),
+        resolved=config.to_dict(),
         components_lock=components_lock(config),
         overrides=list(loaded.overrides),
         argv=sys.argv,

@@ -1,0 +1,111 @@
+"""Every preset loads, is as large as it says, and holds the seeds' values."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import tomli
+
+from nanochat_framework.config.load import load_config
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.planning.inventory import take_inventory
+from nanochat_framework.planning.parameters import count_parameters
+from nanochat_framework.plugins import Registry
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs" / "models"
+PRESETS = sorted(path.stem for path in FOLDER.glob("*.toml"))
+# exact parameters, and the size that the name or the seeds' table states
+SIZES = {
+    "tiny_cpu": (3_672_320, 3.67e6),
+    "d20": (17_980_928, 18e6),
+    "ittybitty_38m": (37_748_736, 38e6),
+    "nano_125m": (123_551_232, 125e6),
+    "nano_1b": (1_099_157_504, 1.1e9),
+    "large_7b": (7_000_559_616, 7.0e9),
+}
+# steps, warm-up, sequences x micro-batches, tokens in a sequence, learning rate of matrices: the seeds' table
+TRAINING = {
+    "tiny_cpu": (5_000, 50, 8, 1, 256, 0.02),
+    "d20": (5_000, 100, 32, 1, 256, 0.02),
+    "ittybitty_38m": (954, 40, 32, 8, 2048, 0.02),
+    "nano_125m": (50_000, 500, 8, 4, 512, 0.02),
+    "nano_1b": (100_000, 2_000, 4, 8, 1024, 0.02),
+    "large_7b": (300_000, 8_000, 1, 32, 4096, 0.008),
+}
+
+
+def _load(name: str, registry: Registry) -> RunConfig:
+    loaded = load_config(FOLDER / f"{name}.toml", registry=registry)
+    assert loaded.warnings == ()
+    return loaded.config
+
+
+def _header(name: str) -> str:
+    lines = (FOLDER / f"{name}.toml").read_text().splitlines()
+    comments = [line.removeprefix("#").strip() for line in lines[: lines.index("")]]
+    return " ".join(comments)
+
+
+def test_these_are_all() -> None:
+    assert set(PRESETS) == set(SIZES) == set(TRAINING)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_size_is_exact_and_within_three_percent_of_what_is_stated(name: str, registry: Registry) -> None:
+    exact, stated = SIZES[name]
+    assert count_parameters(take_inventory(_load(name, registry))).total == exact
+    assert abs(exact / stated - 1) <= 0.03
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_header_states_the_size_to_the_parameter(name: str, registry: Registry) -> None:
+    stated = re.search(r"Size: ([\d,]+) parameters", _header(name))
+    assert stated is not None
+    count = count_parameters(take_inventory(_load(name, registry)))
+    assert int(stated[1].replace(",", "")) == count.total
+    for part in count.parts:
+        assert f"{part.parameters:,}" in _header(name), f"the header leaves out {part.name}"
+
+
+def test_ittybitty_is_three_equal_parts(registry: Registry) -> None:
+    count = count_parameters(take_inventory(_load("ittybitty_38m", registry)))
+    assert {part.name: part.parameters for part in count.parts} == dict.fromkeys(
+        ("embedding", "blocks", "head"), 12_582_912
+    )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_training_values_are_the_seeds(name: str, registry: Registry) -> None:
+    config = _load(name, registry)
+    steps, warmup, batch, accumulation, seq_len, lr = TRAINING[name]
+    train, schedule = config.train, config.schedule.config
+    assert (train.steps, train.batch_size, train.gradient_accumulation) == (steps, batch, accumulation)
+    assert config.data.seq_len == config.model.config.max_seq_len == seq_len
+    assert (schedule.warmup_steps, schedule.stable_fraction, schedule.min_lr_ratio) == (warmup, 0.8, 0.1)
+    muon, lion = config.optimizer
+    assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", "muon", lr)
+    assert muon.component.config.momentum == 0.95
+    assert (lion.match, lion.component.name, lion.component.config.lr) == ("*", "lion", 1e-4)
+    assert lion.component.config.betas == (0.9, 0.99)
+    assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_ternary_weights_come_in_whole_groups_that_files_can_hold(name: str, registry: Registry) -> None:
+    config = _load(name, registry)
+    if name == "ittybitty_38m":
+        assert config.quantizer == ()
+        return
+    (rule,) = config.quantizer
+    assert (rule.match, rule.component.name, rule.component.config.group_size) == ("matrix", "ternary", 256)
+    matrices = [t.spec for t in take_inventory(config).model if t.spec.role == "matrix"]
+    assert matrices
+    assert all(spec.shape[-1] % 256 == 0 for spec in matrices)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_data_is_the_file_that_prepare_data_writes(name: str) -> None:
+    source = tomli.loads((FOLDER / f"{name}.toml").read_text())["data"]["source"]
+    assert source == {"name": "tokens", "path": "data/tokens.bin"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 HELP = "parameters, FLOPs and memory of a configuration, before it runs"
 
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Validate, plan, print."""
     import sys
 
-    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.common import load_host, print_json
     from nanochat_framework.config.load import load_config
     from nanochat_framework.planning.plan import make_plan
     from nanochat_framework.planning.report import as_text
@@ -47,8 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_config(arguments.config, registry=load_host().registry, overrides=arguments.overrides)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    plan = make_plan(loaded.config, name=loaded.path.stem, batch_sizes=sizes, memory_bytes=memory)
-    print(json.dumps(plan.to_dict()) if arguments.json else as_text(plan))
+    plan = make_plan(loaded.config, name=arguments.config, batch_sizes=sizes, memory_bytes=memory)
+    if arguments.json:
+        print_json(plan.to_dict())
+    else:
+        print(as_text(plan))
     return 0
 
 
@@ -66,11 +68,16 @@ def _memory(text: str | None) -> int | None:
 
 def _batch_sizes(text: str | None) -> list[int]:
     from nanochat_framework.errors import UsageError
+    from nanochat_framework.planning.memory import LARGEST_BATCH_SIZE
 
     if text is None:
         return []
-    items = [item.strip() for item in text.split(",")]
-    wrong = next((item for item in items if not (item.isascii() and item.isdigit()) or int(item) == 0), None)
-    if wrong is not None:
-        raise UsageError(f"--batch-sizes: {wrong!r} is not a number of sequences; write whole numbers like 1,2,4")
-    return [int(item) for item in items]
+    sizes = []
+    for item in (item.strip() for item in text.split(",")):
+        size = int(item) if item.isascii() and item.isdigit() and len(item) <= 8 else 0
+        if not 1 <= size <= LARGEST_BATCH_SIZE:
+            raise UsageError(
+                f"--batch-sizes: {item!r} is not a number of sequences from 1 to {LARGEST_BATCH_SIZE}; write like 1,2,4"
+            )
+        sizes.append(size)
+    return sizes

@@ -25,6 +25,10 @@ from nanochat_framework.planning.inventory import Inventory
 
 FP32 = 4
 TOKEN_ID = 8
+_NORM_TEMPORARIES = 5
+"""Float32 tensors that the norm's backward pass makes, of all rows or, on a CPU, of one block of them."""
+_BLOCK_ELEMENTS = 2**18
+"""As `kernels.blocks`, which needs torch."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,26 @@ class Kept:
 class Activations:
     """What passes through a model cost in memory, in bytes.
 
-    `per_token` is kept from the forward to the backward pass; `backward_per_token` is the largest amount of further
-    temporaries on the way back; `constant` does not depend on the batch (rotary tables of one sequence length).
+    `per_token` is kept from the forward to the backward pass; `constant` too, but does not depend on the batch (rotary
+    tables of one sequence length). On the way back `boundary_per_token` is the gradient before and after the last norm,
+    `inside_per_token` what the last block's feed-forward adds to it.
     """
 
     per_token: int
-    backward_per_token: int
     constant: int
+    boundary_per_token: int
+    inside_per_token: int
+    dim: int
 
     def kept(self, tokens: int) -> int:
         """Bytes kept for a micro-batch of that many tokens."""
         return self.per_token * tokens + self.constant
+
+    def backward(self, tokens: int, device: str) -> int:
+        """Temporaries at the start of the backward pass: in the last norm, or in the last feed-forward."""
+        rows = tokens * self.dim
+        norm = _NORM_TEMPORARIES * FP32 * (min(rows, _BLOCK_ELEMENTS) if device == "cpu" else rows)
+        return self.boundary_per_token * tokens + max(norm, self.inside_per_token * tokens)
 
 
 def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activations:
@@ -64,7 +77,7 @@ def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activat
     description = inventory.description
     guessed = _guessed(inventory)
     if description is None:
-        return Activations(guessed.bytes(itemsize), 0, 0)
+        return Activations(guessed.bytes(itemsize), 0, 0, 0, 0)
     kept = guessed + _norm(description.final_norm, description.dim)
     for block in description.blocks:
         kept += _block(block, description.dim)
@@ -73,8 +86,11 @@ def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activat
     inputs_and_targets = 2 * TOKEN_ID
     return Activations(
         per_token=kept.bytes(itemsize) + description.dim * itemsize + inputs_and_targets,
-        backward_per_token=_backward(description, itemsize),
         constant=_rotary_tables(description, seq_len),
+        boundary_per_token=2 * description.dim * itemsize,
+        inside_per_token=max((_feed_forward_gradients(block.ffn) for block in description.blocks), default=0)
+        * itemsize,
+        dim=description.dim,
     )
 
 
@@ -117,14 +133,11 @@ def _guessed(inventory: Inventory) -> Kept:
     return Kept(compute=sum(shape[-1] + shape[-2] for shape in matrices))
 
 
-def _backward(description: ModelDescription, itemsize: int) -> int:
-    """Gradients of the hidden states before and after the last norm, and two of a feed-forward's hidden width."""
-    hidden = max((_width(block.ffn) for block in description.blocks), default=0)
-    return (2 * description.dim + 2 * hidden) * itemsize
-
-
-def _width(ffn: Any) -> int:
-    return ffn.up.out_features if isinstance(ffn, GatedFeedForward | PlainFeedForward) else 0
+def _feed_forward_gradients(ffn: Any) -> int:
+    """Elements for each token: two of the hidden width in a gated one, three around a squared activation."""
+    if isinstance(ffn, GatedFeedForward):
+        return 2 * ffn.up.out_features
+    return 3 * ffn.up.out_features if isinstance(ffn, PlainFeedForward) else 0
 
 
 def _rotary_tables(description: ModelDescription, seq_len: int) -> int:

@@ -20,7 +20,8 @@ from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_
 
 ITEMSIZE = {"fp32": 4, "bf16": 2}
 LOSS, BACKWARD, UPDATE = "loss", "backward", "update"
-_LARGEST_CONSIDERED = 2**24
+LARGEST_BATCH_SIZE = 2**24
+"""The largest micro-batch that is considered, in sequences."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ class MemoryPlan:
         """The peak with micro-batches of `batch_size` sequences."""
         tokens = batch_size * self.config.data.seq_len
         kept = self.activations.kept(tokens)
-        # from the second micro-batch on every gradient is there from the start
-        before = self.all_gradients if self.config.train.gradient_accumulation > 1 else self.head_gradient
+        train = self.config.train
+        # from the second micro-batch on every gradient is there from the start, from the second chunk on the head's
+        before = self.all_gradients if train.gradient_accumulation > 1 else self.head_gradient
+        at_loss = 0 if train.gradient_accumulation == 1 and tokens <= train.loss_chunk else before
         moments = {
-            LOSS: (before, kept, self._loss_temporaries(tokens)),
-            BACKWARD: (before, kept, self.activations.backward_per_token * tokens),
+            LOSS: (at_loss, kept, self._loss_temporaries(tokens)),
+            BACKWARD: (before, kept, self.activations.backward(tokens, self.device)),
             UPDATE: (self.all_gradients, self.activations.constant, self._update_temporaries()),
         }
         phase = max(moments, key=lambda name: sum(moments[name]))
@@ -110,7 +113,7 @@ class MemoryPlan:
         if self.state is None:
             return None
         low, high = 0, 1
-        while high < _LARGEST_CONSIDERED and self.row(high).total <= memory_bytes:
+        while high < LARGEST_BATCH_SIZE and self.row(high).total <= memory_bytes:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
@@ -121,13 +124,16 @@ class MemoryPlan:
         """A chunk of logits with what its backward pass makes, the head's new gradient, the hidden states' gradient.
 
         Logits, their log-softmax, and the gradients of both are float32. When the head's gradient is made, logits and
-        one gradient are left beside it; in bf16 it exists in both formats for a moment.
+        one gradient are left beside it; in bf16 it exists in both formats for a moment. What an earlier chunk added to
+        the head's gradient is let go only when the next one's replaces it.
         """
-        model = self.config.model.config
-        logits = min(self.config.train.loss_chunk, tokens) * model.vocab_size * FP32
+        model, train = self.config.model.config, self.config.train
+        logits = min(train.loss_chunk, tokens) * model.vocab_size * FP32
+        chunks = -(-tokens // train.loss_chunk)
+        held = self.head_gradient if chunks > 2 or (chunks == 2 and train.gradient_accumulation > 1) else 0
         product = self.head_gradient + (self.head_gradient // 2 if self.itemsize < FP32 else 0)
         hidden_gradient = tokens * model.dim * self.itemsize
-        return int(max(4 * logits, 2 * logits + product) + hidden_gradient)
+        return int(max(4 * logits, 2 * logits + product) + held + hidden_gradient)
 
     def _update_temporaries(self) -> int:
         """The hungriest optimizer's workspace; a tied embedding's gradient is made beside the head's just before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 _FACTORS = {
     "": 1,
@@ -16,14 +17,14 @@ _FACTORS = {
     "gib": 2**30,
     "tib": 2**40,
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
 
 def parse_size(text: str) -> int:
     """Bytes of `24GB`, `16 GiB`, `512MB` or a plain number. Raises ValueError, in one line, for anything else."""
     match = _SIZE.fullmatch(text)
     factor = _FACTORS.get(match[2].lower()) if match else None
-    size = int(float(match[1]) * factor) if match and factor else 0
+    size = int(Fraction(match[1]) * factor) if match and factor else 0
     if size <= 0:
         raise ValueError(f"{text!r} is not an amount of memory; write a number and a unit, like 24GB or 16GiB")
     return size

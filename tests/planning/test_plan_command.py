@@ -1,0 +1,96 @@
+"""`nanochat plan` as a person or a program meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanochat_framework.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _plan(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["plan", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _plan(capsys, "ittybitty-38m", "--json", "--memory", "24GB", "--batch-sizes", "32,1,32")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["parameters"]["total"] == 37_748_736
+    assert [(part["name"], part["parameters"]) for part in plan["parameters"]["parts"]] == [
+        ("embedding", 12_582_912),
+        ("blocks", 12_582_912),
+        ("head", 12_582_912),
+    ]
+    assert sum(part["share"] for part in plan["parameters"]["parts"]) == pytest.approx(1)
+    products = 2 * (12_582_912 + 12_582_912)
+    attention = 4 * 4 * 512 * (2048 + 1) / 2  # 4 layers, 512 channels, keys seen on average
+    assert plan["flops_per_token"]["training"] == 3 * (products + attention)
+    assert plan["run"]["tokens"] == 954 * 524_288
+    rows = plan["memory"]["rows"]
+    assert [row["batch_size"] for row in rows] == [1, 32]
+    assert all(row["total_bytes"] == sum(row["bytes"].values()) for row in rows)
+    largest = plan["memory"]["largest_batch_size"]
+    assert [row["fits"] for row in rows] == [row["batch_size"] <= largest for row in rows]
+
+
+def test_text_has_every_table(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _plan(capsys, "nano-125m", "--memory", "24GB")
+    assert code == 0
+    for expected in ("123,551,232", "68.8 %", "FLOPs per token", "8*", "fits 24 GB", "largest batch size in 24 GB: "):
+        assert expected in out, expected
+    assert "unknown" not in out
+
+
+def test_what_does_not_fit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _plan(capsys, "large-7b", "--memory", "24GB", "--batch-sizes", "1")
+    assert code == 0
+    assert "nothing fits in 24 GB: one sequence needs" in out
+
+
+def test_set_changes_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    _, before, _ = _plan(capsys, "tiny-cpu", "--json")
+    _, after, _ = _plan(capsys, "tiny-cpu", "--json", "--set", "model.n_layers=5")
+    block = 4 * 256 * 256 + 3 * 256 * 512 + 2 * 256
+    assert json.loads(after)["parameters"]["total"] - json.loads(before)["parameters"]["total"] == block
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--memory", "24QB"], "--memory: '24QB' is not an amount of memory"),
+        (["--memory", "0GB"], "--memory: '0GB' is not an amount of memory"),
+        (["--batch-sizes", "1,two"], "--batch-sizes: 'two' is not a number of sequences"),
+        (["--batch-sizes", "1,,2"], "--batch-sizes: '' is not a number of sequences"),
+        (["--batch-sizes", "0"], "--batch-sizes: '0' is not a number of sequences"),
+        (["--batch-sizes", "9" * 5000], "is not a number of sequences"),
+        (["--set", "model.dimm=3"], "model.dimm"),
+    ],
+)
+def test_mistakes_are_one_line_and_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    code, out, err = _plan(capsys, "tiny-cpu", *arguments)
+    assert (code, out) == (2, "")
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert said in errors[0]
+
+
+def test_neither_torch_nor_numpy_is_imported() -> None:
+    script = (
+        "import sys\n"
+        "from nanochat_framework.cli import main\n"
+        "code = main(['plan', 'nano-125m', '--memory', '24GB'])\n"
+        "heavy = [name for name in ('torch', 'numpy') if name in sys.modules]\n"
+        "sys.exit(f'imported: {heavy}' if heavy else code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "123,551,232" in done.stdout

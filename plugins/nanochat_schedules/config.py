@@ -15,8 +15,8 @@ class WarmupConfig(ComponentConfig):
         default=0.0,
         ge=0,
         le=1,
-        description="Multiplier at step 0 of the warm-up. 0 suits a learning rate; a momentum that starts at 0.85 of 0.95 "
-        "takes 0.895.",
+        description="Multiplier at step 0 of the warm-up. 0 suits a learning rate; 0.895 takes a momentum of 0.95 up "
+        "from 0.85.",
     )
 
 
@@ -51,5 +51,5 @@ class WsdConfig(DecayConfig):
         default=0.8,
         ge=0,
         le=1,
-        description="Where the decay begins, as a share of all steps, warm-up included; never before the warm-up's end.",
+        description="Where the decay begins, as a share of all steps, warm-up included; never inside the warm-up.",
     )

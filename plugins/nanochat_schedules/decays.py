@@ -1,4 +1,4 @@
-"""Schedules of one stretch after the warm-up: a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983), a line, a level."""
+"""Schedules of one stretch after the warm-up: cosine (Loshchilov & Hutter 2016, arXiv 1608.03983), line, level."""
 
 from __future__ import annotations
 

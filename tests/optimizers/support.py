@@ -37,7 +37,7 @@ def build(name: str, parameters: Sequence[NamedParameter], **settings: Any) -> B
 
 
 def train(optimizer: Optimizer, hyperparameters: Mapping[str, float], steps: range, *, lr_falls: bool = False) -> None:
-    """Steps with random gradients, each step's the same whenever it is taken; the learning rate may fall as 1 / step."""
+    """Steps with random gradients, each step's the same whenever it is taken; the rate may fall as 1 / step."""
     for step in steps:
         shapes = {p.name: tuple(p.tensor.shape) for p in optimizer.parameters}
         gradients = random_tensors(shapes, seed=1000 + step)

@@ -1,0 +1,91 @@
+"""Configurations of the optimizers. Fields made with `scheduled` may follow a schedule over the steps.
+
+Each says what it costs, for the memory plan: `state_bytes_per_parameter`, and `workspace_bytes` of what one update of
+parameters of the given shapes needs for a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from nanochat_framework.config.component import ComponentConfig, scheduled
+from nanochat_optimizers.batching import Shape, batches, itself, stacks, weights_in
+
+FP32 = 4
+"""Bytes."""
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+_DECAY = "Decoupled decay: each step takes lr · weight_decay of the weight away."
+
+
+class AdamwConfig(ComponentConfig):
+    """`name = "adamw"`."""
+
+    lr: float = scheduled("Learning rate: size of a step, in units of the weight.", default=3e-4, ge=0)
+    weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
+    betas: tuple[Beta, Beta] = Field(
+        default=(0.9, 0.95), description="Decay per step of the averages of the gradient and of its square."
+    )
+    eps: float = Field(default=1e-8, gt=0, description="Added to the root of the averaged square.")
+    state_bytes_per_parameter: ClassVar[int] = 2 * FP32
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """None: the fused update has no temporaries."""
+        return 0
+
+
+class LionConfig(ComponentConfig):
+    """`name = "lion"`."""
+
+    lr: float = scheduled("Learning rate: what every weight moves by in a step.", default=1e-4, ge=0)
+    weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
+    betas: tuple[Beta, Beta] = Field(
+        default=(0.9, 0.99),
+        description="Share of the momentum in the update's sign, and decay per step of the momentum.",
+    )
+    state_bytes_per_parameter: ClassVar[int] = FP32
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """The signs of one batch."""
+        return FP32 * max((weights_in(batch) for batch in batches(shapes, itself)), default=0)
+
+
+class MuonConfig(ComponentConfig):
+    """`name = "muon"`: for matrices and stacks of matrices only."""
+
+    lr: float = scheduled("Learning rate: spectral norm of a step, before `shape_scale`.", default=0.02, ge=0)
+    momentum: float = scheduled("Decay per step of the averaged gradient.", default=0.95, ge=0, lt=1)
+    weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
+    nesterov: bool = Field(
+        default=True, description="Whether the update looks ahead: the gradient mixed into the momentum once more."
+    )
+    ns_steps: int = Field(default=5, ge=1, le=10, description="Newton-Schulz iterations.")
+    coefficients: Literal["newton_schulz", "polar_express"] = Field(
+        default="newton_schulz",
+        description="Polynomials of the iterations: newton_schulz brings singular values into [0.68, 1.2] with one, "
+        "polar_express into [0.85, 1.12] in 5 steps and [0.99, 1.01] in 6 with one for each step (not made for fewer).",
+    )
+    shape_scale: Literal["none", "spectral", "rms"] = Field(
+        default="spectral",
+        description="Factor on lr by the matrix's shape: none is 1, spectral is sqrt(max(1, rows / columns)), rms is "
+        "0.2 · sqrt(max(rows, columns)), which gives steps the size of AdamW's.",
+    )
+    orthogonalize_in: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="Number format of the iterations; auto: bf16 where the device has instructions for it, else fp32.",
+    )
+    state_bytes_per_parameter: ClassVar[int] = FP32
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """At most a stack of directions and, of an iteration, its old and new values and two Gram matrices."""
+        each = 2 if self.orthogonalize_in == "bf16" else FP32
+        peaks = [0]
+        for stack in stacks(shapes, itself):
+            weights, (rows, columns) = weights_in(stack), stack[0][-2:]
+            gram = weights * min(rows, columns) // max(rows, columns)
+            peaks.append(FP32 * weights + each * (2 * weights + 2 * gram))
+        return max(peaks)

@@ -1,0 +1,16 @@
+"""Terms of the loss beside cross-entropy."""
+
+from nanochat_framework.plugins import Registrar, hookimpl
+
+NANOCHAT_PLUGIN_API = 1
+
+
+@hookimpl
+def nanochat_register(registrar: Registrar) -> None:
+    """Declare the components of this plugin."""
+    registrar.objective(
+        "z_loss",
+        config=".config:ZLossConfig",
+        factory=".z_loss:build_z_loss",
+        summary="Keeps the logits' normaliser near 1, against drifting logits",
+    )

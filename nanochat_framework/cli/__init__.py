@@ -7,10 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nanochat_framework import __version__
 from nanochat_framework.errors import NanochatError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "prepare-data": ("prepare_data", "turn text into a tokenizer and token files"),
@@ -88,7 +91,7 @@ def _dispatch(arguments: list[str]) -> int:
     return code
 
 
-def _module(name: str):  # type: ignore[no-untyped-def]
+def _module(name: str) -> Any:
     """The module of a command: ours, or one that another distribution declares."""
     if name in COMMANDS:
         return import_module(f"nanochat_framework.cli.{COMMANDS[name][0]}")
@@ -103,7 +106,7 @@ def _module(name: str):  # type: ignore[no-untyped-def]
     raise UsageError(f"unknown command {name!r}{f'; did you mean {near[0]!r}?' if near else ''} (`nanochat --help`)")
 
 
-def _declared():  # type: ignore[no-untyped-def]
+def _declared() -> EntryPoints:
     """Commands of other distributions: entry points of the group `nanochat.commands`, not imported."""
     from importlib.metadata import entry_points
 
@@ -121,7 +124,7 @@ def _overview() -> str:
     )
 
 
-def _summary(point) -> str:  # type: ignore[no-untyped-def]
+def _summary(point: EntryPoint) -> str:
     """First line of the command module's docstring, read without importing it; else who brings it."""
     import ast
     from importlib.util import find_spec

@@ -46,9 +46,7 @@ def _list(registry: Any, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_facts(component) for component in components])
         return 0
-    print_table(
-        ("kind", "name", "from", "summary"), [(c.kind, c.name, c.distribution, c.summary) for c in components]
-    )
+    print_table(("kind", "name", "from", "summary"), [(c.kind, c.name, c.distribution, c.summary) for c in components])
     return 0
 
 
@@ -62,7 +60,12 @@ def _show(registry: Any, arguments: argparse.Namespace) -> int:
     except UnknownComponent as error:
         raise PluginMissing(str(error)) from None
     fields = [
-        {"name": name, "type": _type(field.annotation), "default": _default(field), "description": field.description or ""}
+        {
+            "name": name,
+            "type": _type(field.annotation),
+            "default": _default(field),
+            "description": field.description or "",
+        }
         for name, field in component.config_class().model_fields.items()
     ]
     if arguments.json:

@@ -26,7 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action in (check, show):
         action.add_argument("config", help="path of a TOML file, or the name of a preset")
         action.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="overrides",
+            help="change one key (repeatable)",
         )
 
 

@@ -39,7 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument("--checkpoint", metavar="DIR", help="same as MODEL")
     parser.add_argument("--gguf", type=Path, metavar="FILE", help="same as --to gguf --output FILE")
-    parser.add_argument("--mhc", type=Path, metavar="FILE", help="mHC weights beside the GGUF, for models that have them")
+    parser.add_argument(
+        "--mhc", type=Path, metavar="FILE", help="mHC weights beside the GGUF, for models that have them"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -66,7 +68,9 @@ def _what(arguments: argparse.Namespace) -> tuple[str, str, Path]:
     from nanochat_framework.errors import UsageError
 
     if (arguments.model is None) == (arguments.checkpoint is None):
-        raise UsageError("name one model: nanochat export MODEL --to gguf --output FILE (or --checkpoint DIR --gguf FILE)")
+        raise UsageError(
+            "name one model: nanochat export MODEL --to gguf --output FILE (or --checkpoint DIR --gguf FILE)"
+        )
     if arguments.gguf is not None:
         if arguments.output is not None or arguments.to not in (None, "gguf"):
             raise UsageError("--gguf FILE stands for --to gguf --output FILE; give one or the other")

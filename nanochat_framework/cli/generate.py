@@ -32,11 +32,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="text to go on from; - reads it from stdin")
     parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default 256)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 is greedy (default 0.8)")
-    parser.add_argument("--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)")
+    parser.add_argument(
+        "--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)"
+    )
+    parser.add_argument(
+        "--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)"
+    )
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text (repeatable)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the same tokens again (default 0)")
-    parser.add_argument("--samples", type=int, default=1, metavar="N", help="texts from the prompt, seeds SEED, SEED+1, ...")
+    parser.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="texts from the prompt, seeds SEED, SEED+1, ..."
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
 

@@ -36,7 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([asdict(plugin) for plugin in plugins])
         return 0
     rows = [
-        (p.name, p.state, f"{p.distribution} {p.version}", f"{p.milliseconds:.1f} ms", p.reason or " ".join(p.components))
+        (
+            p.name,
+            p.state,
+            f"{p.distribution} {p.version}",
+            f"{p.milliseconds:.1f} ms",
+            p.reason or " ".join(p.components),
+        )
         for p in plugins
     ]
     print_table(("plugin", "state", "distribution", "load", "components"), rows)

@@ -6,6 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanochat_framework.contracts.source import DocumentSource
+    from nanochat_framework.plugins import Registry
 
 HELP = "turn text into a tokenizer and token files"
 
@@ -28,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--source", metavar="NAME", help="a document source (`nanochat components list source`)")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens in the vocabulary (4096)")
-    parser.add_argument("--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of training one")
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of training one"
+    )
     parser.add_argument(
         "--validation-fraction", type=float, default=0.05, metavar="X", help="share of bytes to hold out (0.05)"
     )
@@ -47,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.validation_fraction <= 0.5:
         raise UsageError(f"--validation-fraction {arguments.validation_fraction} is not between 0 and 0.5")
     if arguments.vocab_size < SMALLEST_VOCABULARY:
-        raise UsageError(f"--vocab-size {arguments.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)")
+        raise UsageError(
+            f"--vocab-size {arguments.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)"
+        )
     if arguments.threads < 0:
         raise UsageError(f"--threads {arguments.threads} is negative")
     host = load_host()
@@ -68,11 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _source(arguments: argparse.Namespace, registry: object) -> object:
+def _source(arguments: argparse.Namespace, registry: Registry) -> DocumentSource:
     from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import Registry, UnknownComponent
+    from nanochat_framework.plugins import UnknownComponent
 
-    assert isinstance(registry, Registry)
     try:
         component = registry.get("source", "text" if arguments.text else arguments.source)
     except UnknownComponent as error:
@@ -81,7 +89,10 @@ def _source(arguments: argparse.Namespace, registry: object) -> object:
         names = [c.name for c in registry.components("source") if c.traits["yields"] == "documents"]
         raise UsageError(f"--source {component.name} has no documents to prepare; these do: {', '.join(names)}")
     config = component.config_class()
-    return component.load_factory()(config(paths=tuple(arguments.text)) if arguments.text else config())
+    source: DocumentSource = component.load_factory()(
+        config(paths=tuple(arguments.text)) if arguments.text else config()
+    )
+    return source
 
 
 def _report(data: dict[str, object], output: Path) -> None:
@@ -96,4 +107,7 @@ def _report(data: dict[str, object], output: Path) -> None:
             f"{name:<14}  {facts['documents']:,} documents, {facts['bytes'] / 1e6:.2f} MB, "
             f"{facts['tokens']:,} tokens ({ratio:.2f} bytes each)"
         )
-    print(f"in {output}: {total / 1e6:.1f} MB in {seconds:.1f} s ({total / 1e6 / max(seconds, 1e-9):.1f} MB/s)", file=sys.stderr)
+    print(
+        f"in {output}: {total / 1e6:.1f} MB in {seconds:.1f} s ({total / 1e6 / max(seconds, 1e-9):.1f} MB/s)",
+        file=sys.stderr,
+    )

@@ -20,7 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("run", help="name of a run, or the path of its folder")
-    parser.add_argument("--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)")
+    parser.add_argument(
+        "--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)"
+    )
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 

@@ -88,7 +88,9 @@ def _overrides(arguments: argparse.Namespace) -> list[str]:
     if arguments.device:
         device, _, number = arguments.device.partition(":")
         if number not in ("", "0"):
-            raise UsageError(f"--device {arguments.device}: one device is used; choose it with CUDA_VISIBLE_DEVICES={number}")
+            raise UsageError(
+                f"--device {arguments.device}: one device is used; choose it with CUDA_VISIBLE_DEVICES={number}"
+            )
         overrides.append(f"hardware.device={json.dumps(device)}")
     if arguments.fp16:
         print("note: --fp16 trains in bf16, whose range needs no loss scaling", file=sys.stderr)

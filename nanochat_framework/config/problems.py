@@ -30,7 +30,10 @@ _TOML_WORDS = {
 
 
 def explain(
-    error: ValidationError, data: Mapping[str, Any], where: Callable[[Location], str], known: Mapping[str, Sequence[str]]
+    error: ValidationError,
+    data: Mapping[str, Any],
+    where: Callable[[Location], str],
+    known: Mapping[str, Sequence[str]],
 ) -> list[Problem]:
     """One problem for each error.
 
@@ -88,7 +91,9 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: Mapping[str
     return f"unknown key for {owner}{hint}{listed}"
 
 
-def _owner(location: Location, data: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> tuple[str, Sequence[str]]:
+def _owner(
+    location: Location, data: Mapping[str, Any], known: Mapping[str, Sequence[str]]
+) -> tuple[str, Sequence[str]]:
     """Who refuses the key: `optimizer muon`, or a section; and the keys it has."""
     node: Any = data
     for part in location[:-1]:

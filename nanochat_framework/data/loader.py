@@ -39,9 +39,7 @@ class Batch:
         if self.tokens.device == device:
             return self
         documents = None if self.documents is None else self.documents.to(device, non_blocking=True)
-        return Batch(
-            self.tokens.to(device, non_blocking=True), self.targets.to(device, non_blocking=True), documents
-        )
+        return Batch(self.tokens.to(device, non_blocking=True), self.targets.to(device, non_blocking=True), documents)
 
 
 @dataclass(frozen=True)

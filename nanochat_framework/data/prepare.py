@@ -102,7 +102,9 @@ def prepare(source: DocumentSource, settings: PrepareSettings, progress: Progres
     try:
         return _write(corpus, tokenizer, settings, progress, started)
     except OSError as error:
-        raise NanochatError(f"{settings.output}: writing failed ({error.strerror}); nothing there counts as whole") from None
+        raise NanochatError(
+            f"{settings.output}: writing failed ({error.strerror}); nothing there counts as whole"
+        ) from None
     finally:
         for leftover in settings.output.glob(f".tmp-{os.getpid()}-*"):
             leftover.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
 """Token files: flat little-endian u32 ids, with what they are in `data.json` beside them.
 
-    data/
-      tokenizer.json
-      tokens.bin  tokens.starts.bin      training tokens; first token of each document, u64
-      val.bin     val.starts.bin         held-out tokens
-      data.json                          written last: counts, checksums, the vocabulary they are made with
+data/
+  tokenizer.json
+  tokens.bin  tokens.starts.bin      training tokens; first token of each document, u64
+  val.bin     val.starts.bin         held-out tokens
+  data.json                          written last: counts, checksums, the vocabulary they are made with
 """
 
 from __future__ import annotations

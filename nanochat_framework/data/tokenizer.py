@@ -67,7 +67,9 @@ class Tokenizer:
         if sorted(self._ids.values()) != list(range(len(self._ids))):
             raise UsageError(f"{origin}: its ids are not 0 to {len(self._ids) - 1} without gaps")
         if any(added.get(text) != number for number, text in enumerate(SPECIAL_TOKENS)):
-            raise UsageError(f"{origin}: its first ids are not the reserved special tokens; train one with prepare-data")
+            raise UsageError(
+                f"{origin}: its first ids are not the reserved special tokens; train one with prepare-data"
+            )
         odd = next((t for t in self._ids if t not in added and any(c not in _BYTE_OF for c in t)), None)
         missing = next((byte for byte in range(256) if _SPELLED[byte] not in self._ids), None)
         if odd is not None or missing is not None:

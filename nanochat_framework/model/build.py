@@ -45,4 +45,4 @@ def set_precision(model: LanguageModel, precision: str) -> None:
     """Set the dtype of activations: modules that start a stream of activations read `compute_dtype`."""
     for module in model.modules():
         if hasattr(module, "compute_dtype"):
-            module.compute_dtype = PRECISIONS[precision]
+            setattr(module, "compute_dtype", PRECISIONS[precision])  # noqa: B010 (nn.Module types attributes as tensors)

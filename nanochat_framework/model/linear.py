@@ -43,10 +43,10 @@ class Linear(nn.Module):
         """(..., in_features) -> (..., out_features), dtype of x."""
         if self.quantizer is not None:
             x_rounded = self.quantizer.quantize_activations(x.detach())
-            return _StraightThrough.apply(x, self.weight, x_rounded, self.prepared(x.dtype))  # type: ignore[no-any-return]
+            return _straight_through(x, self.weight, x_rounded, self.prepared(x.dtype))
         if x.dtype == self.weight.dtype:
             return functional.linear(x, self.weight)
-        return _StraightThrough.apply(x, self.weight, x.detach(), self.prepared(x.dtype))  # type: ignore[no-any-return]
+        return _straight_through(x, self.weight, x.detach(), self.prepared(x.dtype))
 
     def quantized(self) -> QuantizedWeight | None:
         """Codes and scales of the present weight, None where nothing quantises it."""
@@ -99,6 +99,11 @@ class _StraightThrough(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
+def _straight_through(x: Tensor, weight: Tensor, x_rounded: Tensor, prepared: Tensor) -> Tensor:
+    product: Tensor = _StraightThrough.apply(x, weight, x_rounded, prepared)  # type: ignore[no-untyped-call]
+    return product
+
+
 def linear_together(x: Tensor, linears: Sequence[Linear]) -> list[Tensor]:
     """Apply several maps to one input; what they share (rounding the activations) is done once.
 
@@ -108,7 +113,7 @@ def linear_together(x: Tensor, linears: Sequence[Linear]) -> list[Tensor]:
     if quantizer is None or any(linear.quantizer is not quantizer for linear in linears):
         return [linear(x) for linear in linears]
     x_rounded = quantizer.quantize_activations(x.detach())
-    return [_StraightThrough.apply(x, linear.weight, x_rounded, linear.prepared(x.dtype)) for linear in linears]
+    return [_straight_through(x, linear.weight, x_rounded, linear.prepared(x.dtype)) for linear in linears]
 
 
 def for_each_linear(model: nn.Module, visit: Callable[[str, Linear], None]) -> None:

@@ -62,9 +62,7 @@ class PluginHost:
         return [p.line() for p in self.plugins if p.state in ("failed", "incompatible", "shadowed")]
 
 
-def load_plugins(
-    points: Iterable[EntryPoint] | None = None, *, environ: Mapping[str, str] = os.environ
-) -> PluginHost:
+def load_plugins(points: Iterable[EntryPoint] | None = None, *, environ: Mapping[str, str] = os.environ) -> PluginHost:
     """Load every plugin of the entry-point group `nanochat` (or the given `points`).
 
     `NANOCHAT_DISABLE_PLUGINS=a,b` leaves plugins out before they are imported; `NANOCHAT_LOAD_PLUGINS=a,b` loads, of

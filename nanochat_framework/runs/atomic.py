@@ -1,14 +1,47 @@
-"""Writing files so that a reader, or a crash, never sees half of one."""
+"""Writing files so that a reader, or a crash, never sees half of one; and telling a full disk from other failures."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import threading
 from pathlib import Path
+
+from nanochat_framework.errors import NanochatError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OS_ERROR_IN_TEXT = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)")
+
+
+class DiskFull(NanochatError):
+    """Something did not fit: a full disk, a quota, a limit of file size. What was there before is untouched."""
+
+
+def disk_full_reason(error: BaseException | None) -> str | None:
+    """What the system calls it if an error, or one that it was raised from, means that there is no room; else None.
+
+    Libraries written in Rust (safetensors) wrap the system's error in text as `(os error 28)`, and callers may have
+    wrapped that again, so the chain of causes and their words are looked at too.
+    """
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if number not in _NO_SPACE:
+            found = _OS_ERROR_IN_TEXT.search(str(error))
+            number = int(found.group(1) or found.group(2)) if found else None
+        if number in _NO_SPACE:
+            return os.strerror(number).lower()
+        error = error.__cause__ if error.__suppress_context__ else error.__context__
+    return None
 
 
 def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write to a temporary name in the same folder, sync, rename. Raises OSError, leaving the old file as it was."""
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    """Write to a temporary name in the same folder, sync, rename, sync the folder.
+
+    `sync = False` leaves out the syncs: readers and `kill -9` still never see half a file, a power cut may.
+    Raises DiskFull or OSError; the old file, if there was one, is then as it was.
+    """
+    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{threading.get_ident()}")
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -16,9 +49,14 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
             if sync:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        reason = disk_full_reason(error)
+        if reason:
+            raise DiskFull(f"{path}: cannot be written: {reason}") from error
         raise
+    if sync:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -27,6 +65,15 @@ def sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
@@ -9,24 +10,30 @@ import os
 import platform
 import re
 import shutil
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nanochat_framework import __version__
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder
+from nanochat_framework.runs.jsonlines import plain
+from nanochat_framework.runs.lock import hold
+from nanochat_framework.runs.process import host_name
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,127}\Z")
+_STAGING = ".new-"
+_STAGING_LIMIT_S = 3600.0
 
 
 def default_runs_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """`NANOCHAT_RUNS_DIR`, or `runs` in the working directory."""
-    return Path(environ.get("NANOCHAT_RUNS_DIR") or "runs")
+    return Path(environ.get("NANOCHAT_RUNS_DIR") or "runs").expanduser()
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class RunDirectory:
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.path.name
+        return self.path.absolute().name
 
     @property
     def run_json(self) -> Path:
@@ -62,23 +69,52 @@ class RunDirectory:
 
     @property
     def status(self) -> Path:
-        """What it is doing now."""
+        """What it is doing now; see `runs.status`."""
         return self.path / "status.json"
 
     @property
     def metrics(self) -> Path:
-        """Records by step."""
+        """Records by step; see `runs.metrics`."""
         return self.path / "metrics.jsonl"
 
     @property
     def events(self) -> Path:
-        """What happened."""
+        """What happened; see `runs.events`."""
         return self.path / "events.jsonl"
 
     @property
+    def samples(self) -> Path:
+        """Texts generated during training."""
+        return self.path / "samples.jsonl"
+
+    @property
+    def control(self) -> Path:
+        """Requests to the training, appended by anybody who may write here."""
+        return self.path / "control.jsonl"
+
+    @property
+    def train_log(self) -> Path:
+        """What the training process printed, if it was started with its output going here."""
+        return self.path / "train.log"
+
+    @property
     def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
+        """Folder of checkpoints; see `training.checkpoint_store`."""
         return self.path / "checkpoints"
+
+    def info(self) -> dict[str, Any]:
+        """run.json. Raises UsageError if it cannot be read."""
+        try:
+            info = json.loads(self.run_json.read_bytes())
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self.run_json}: cannot be read ({error})") from None
+        if not isinstance(info, dict):
+            raise UsageError(f"{self.run_json}: is not a JSON object")
+        return info
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the run, so that no two trainings drive it. Raises UsageError, naming the holder, if it is held."""
+        return hold(self.path / ".lock")
 
     @classmethod
     def create(
@@ -86,46 +122,41 @@ class RunDirectory:
         runs_dir: Path,
         name: str | None,
         *,
-        label: str,
+        label: str = "run",
         source_toml: bytes,
-        resolved: dict[str, Any],
-        components_lock: list[dict[str, Any]],
-        overrides: list[str],
-        argv: list[str],
+        resolved: Mapping[str, Any],
+        components_lock: Mapping[str, Any] | Sequence[Any],
+        overrides: Sequence[str],
+        argv: Sequence[str],
+        parent: str | None = None,
     ) -> RunDirectory:
-        """Make a run's folder. Without a name it gets the date, `label` and a number.
+        """Make a run's folder, whole or not at all. Without a name it gets `<date>_<label>-<number>`.
 
-        Raises UsageError if the name is taken or unusable, or the folder cannot be written.
+        `parent` is the run (and checkpoint) that this one starts from, if any. Raises UsageError if the name is taken
+        or unusable or the folder cannot be written, DiskFull if there is no room.
         """
-        if name is not None and not _NAME.match(name):
-            raise UsageError(f"--run {name!r}: use letters, digits, '.', '_', '+' and '-', beginning with a letter or digit")
-        facts = {
-            "schema_version": 1,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "host": socket.gethostname(),
-            "argv": argv,
-            "overrides": overrides,
-            "framework": __version__,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "config_sha256": hashlib.sha256(source_toml).hexdigest(),
+        if name is not None:
+            check_name(name)
+        resolved_json = _json(resolved)
+        facts = _facts(resolved_json, overrides=list(overrides), argv=list(argv), parent=parent)
+        content = {
+            "config.source.toml": source_toml,
+            "config.resolved.json": resolved_json,
+            "components.lock.json": _json(components_lock),
         }
+        staging = runs_dir / f"{_STAGING}{facts['id']}"
         try:
             runs_dir.mkdir(parents=True, exist_ok=True)
-            staging = runs_dir / f".tmp-{os.getpid()}-{time.monotonic_ns()}"
-            staging.mkdir()
-        except OSError as error:
-            raise UsageError(f"{runs_dir}: cannot make a run there ({error.strerror})") from None
-        run = cls(staging)
-        run.config_source.write_bytes(source_toml)
-        run.config_resolved.write_text(json.dumps(resolved, indent=1, sort_keys=True) + "\n")
-        run.components_lock.write_text(json.dumps(components_lock, indent=1) + "\n")
-        run.checkpoints.mkdir()
-        try:
+            _remove_abandoned(runs_dir)
+            _fill(staging, content)
             return cls(_claim(staging, runs_dir, name, label, facts))
-        except BaseException:
+        except OSError as error:
+            reason = disk_full_reason(error)
+            if reason:
+                raise DiskFull(f"{runs_dir}: cannot make a run there: {reason}") from None
+            raise UsageError(f"{runs_dir}: cannot make a run there ({error.strerror})") from None
+        finally:
             shutil.rmtree(staging, ignore_errors=True)
-            raise
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -139,45 +170,88 @@ class RunDirectory:
     def find(cls, runs_dir: Path, name: str) -> RunDirectory:
         """A run by name, or by the path of its folder. Raises UsageError with near names."""
         for path in (runs_dir / name, Path(name)):
-            if (path / "run.json").is_file():
+            if name and os.path.isfile(path / "run.json"):  # False, not an error, for a name that is no path
                 return cls(path)
-        names = [path.parent.name for path in runs_dir.glob("*/run.json")]
+        names = [run.name for run in cls.all(runs_dir)]
         near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else (f"; there are: {', '.join(sorted(names))}" if names else "")
+        if near:
+            hint = f"; did you mean {near[0]!r}?"
+        else:
+            hint = f"; there are: {', '.join(names[-8:])}" if names else ", and no run at all"
         raise UsageError(f"no run {name!r} in {runs_dir}{hint}")
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run, so that no two trainings drive it. Raises UsageError, with the holder's pid, if it is held."""
-        with (self.path / ".lock").open("a+") as file:
+    @classmethod
+    def all(cls, runs_dir: Path) -> list[RunDirectory]:
+        """All runs in a folder, by name."""
+        return [cls(path.parent) for path in sorted(runs_dir.glob("[!.]*/run.json"))]
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError if a run cannot be called that."""
+    if not _NAME.match(name):
+        raise UsageError(
+            f"--run {name!r}: not a name for a run; use up to 128 letters, digits and . _ + = @ -, beginning with a "
+            "letter or digit"
+        )
+
+
+def _facts(resolved_json: bytes, **given: Any) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "id": uuid.uuid4().hex,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": host_name(),
+        **given,
+        "config_sha256": hashlib.sha256(resolved_json).hexdigest(),
+        "framework": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(plain(data), indent=1, allow_nan=False).encode("ascii") + b"\n"
+
+
+def _fill(staging: Path, content: Mapping[str, bytes]) -> None:
+    (staging / "checkpoints").mkdir(parents=True)
+    for file, data in content.items():
+        (staging / file).write_bytes(data)
+        sync_file(staging / file)
+
+
+def _claim(staging: Path, runs_dir: Path, name: str | None, label: str, facts: Mapping[str, Any]) -> Path:
+    """Give the staged folder its name, the first free number if none was asked for. Raises UsageError or OSError."""
+    safe_label = re.sub(r"[^A-Za-z0-9._+=@-]+", "_", label)[:96]
+    stem = f"{datetime.now().astimezone():%Y-%m-%d}_{safe_label}"
+    for number in range(1, 10_000):
+        target = runs_dir / (name or f"{stem}-{number:04d}")
+        if not os.path.lexists(target):
+            (staging / "run.json").write_bytes(_json({"name": target.name, **facts}))
+            sync_file(staging / "run.json")
+            sync_folder(staging)
             try:
-                import fcntl
-            except ImportError:  # not on this system: nothing to hold
-                yield
-                return
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.rename(staging, target)
             except OSError:
-                file.seek(0)
-                raise UsageError(f"{self.path}: process {file.read().strip() or '?'} is training this run") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+                if not os.path.lexists(target):
+                    raise
+            else:
+                sync_folder(runs_dir)
+                return target
+        if name:
+            raise UsageError(_taken(target))
+    raise NanochatError(f"{runs_dir}: no number left for {stem}; give the run a name with --run")
 
 
-def _claim(staging: Path, runs_dir: Path, name: str | None, label: str, facts: dict[str, Any]) -> Path:
-    """Rename the staged folder to its name; the first free number if none was given."""
-    stem = f"{datetime.now(UTC):%Y-%m-%d}_{label}"
-    candidates = [name] if name else [f"{stem}-{number:04d}" for number in range(1, 10_000)]
-    for candidate in candidates:
-        target = runs_dir / candidate
-        if target.exists():
-            continue
-        (staging / "run.json").write_text(json.dumps({"name": candidate, **facts}, indent=1) + "\n")
-        try:
-            os.rename(staging, target)
-        except OSError:
-            continue  # somebody else was faster
-        return target
-    raise UsageError(f"{runs_dir / (name or stem)} exists; `nanochat resume {name or stem}` goes on with it, or choose another --run")
+def _taken(target: Path) -> str:
+    if (target / "run.json").is_file():
+        return f"{target}: the name is taken; `nanochat resume {target}` continues that run, or choose another --run"
+    return f"{target}: exists and is not a run; choose another --run"
+
+
+def _remove_abandoned(runs_dir: Path) -> None:
+    """Remove what a crash inside `create` left behind; a folder that is an hour old is not being written any more."""
+    for entry in runs_dir.glob(f"{_STAGING}*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - entry.stat().st_mtime > _STAGING_LIMIT_S:
+                shutil.rmtree(entry, ignore_errors=True)

@@ -1,40 +1,85 @@
-"""Events of a run: starts and resumes, checkpoints, evaluations, skipped steps, ends."""
+"""events.jsonl: what happened to a run, and how its attempts are counted.
+
+Every event has `time` (seconds since 1970), `attempt` and `kind`. `started` and `resumed` open an attempt and carry
+`rewound_to`, the step that the attempt goes on from; see `runs.metrics` for the rule that hangs on it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import typing
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeGuard
 
-from nanochat_framework.runs.jsonlines import JsonLinesWriter, read
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.jsonlines import JsonLinesWriter, heal, last, read
+from nanochat_framework.runs.status import read_status
+
+Kind = Literal[
+    "started",
+    "resumed",
+    "checkpoint",
+    "evaluation",
+    "skipped_step",
+    "alert",
+    "acknowledged",
+    "stopped",
+    "finished",
+    "failed",
+]
+KINDS: tuple[str, ...] = typing.get_args(Kind)
 
 
 class EventLog:
-    """Writes events.jsonl: `{"time", "attempt", "kind", ...}`."""
+    """Writes events.jsonl; each event is on the disk, power cuts included, when `write` returns."""
 
     def __init__(self, path: Path, attempt: int) -> None:
-        self._writer = JsonLinesWriter(path)
+        self._writer = JsonLinesWriter(path, sync=True)
         self.attempt = attempt
 
-    def write(self, kind: str, **facts: Any) -> None:
-        """Append one event."""
+    def write(self, kind: Kind, **facts: Any) -> None:
+        """Append one event. Raises DiskFull or OSError."""
+        assert kind in KINDS, kind
         self._writer.write({"time": time.time(), "attempt": self.attempt, "kind": kind, **facts})
 
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._writer.close()
 
-def attempts(path: Path) -> Iterator[tuple[int, int]]:
-    """(attempt, step it began after) of every start so far; 0 for a start from scratch."""
-    for event in read(path):
-        if event.get("kind") in ("started", "resumed"):
-            yield int(event["attempt"]), int(event.get("rewound_to", 0))
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a value read from a file can be an attempt or a step."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def rewinds(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, int]]:
+    """(attempt, step that it goes on from) of every attempt that the events open, in their order."""
+    for event in events:
+        attempt, step = event.get("attempt"), event.get("rewound_to", 0)
+        if event.get("kind") in ("started", "resumed") and is_count(attempt) and is_count(step):
+            yield attempt, step
+
+
+def next_attempt(run: RunDirectory) -> int:
+    """The number of the attempt that begins now: one more than any that left a trace, 1 in a new run."""
+    status, metric = read_status(run.status), last(run.metrics) or {}
+    seen = [event.get("attempt") for event in read(run.events)]
+    seen += [metric.get("attempt"), status.attempt if status else 0]
+    return 1 + max(filter(is_count, seen), default=0)
 
 
 def begin_attempt(path: Path, step: int) -> EventLog:
-    """Open the log for the next attempt and write its first event: `started`, or `resumed` with the step it goes on from."""
-    earlier = [attempt for attempt, _ in attempts(path)]
-    log = EventLog(path, max(earlier, default=0) + 1)
-    if earlier:
-        log.write("resumed", rewound_to=step)
-    else:
-        log.write("started", rewound_to=step)
+    """Open the next attempt of the run whose events.jsonl this is; the caller holds the run's lock.
+
+    Torn last lines that a crash left in the run's files are cut off, and the first event is written: `started`, or
+    `resumed` with the step (0: from scratch) that it goes on from. From then on, readers take whatever
+    earlier attempts logged beyond that step as not having happened. Raises DiskFull or OSError.
+    """
+    run = RunDirectory(path.parent)
+    for file in (run.metrics, path, run.samples):
+        heal(file)
+    attempt = next_attempt(run)
+    log = EventLog(path, attempt)
+    log.write("started" if attempt == 1 else "resumed", rewound_to=step)
     return log

@@ -1,42 +1,95 @@
-"""Append-only files of JSON objects, one a line: written whole lines at a time, read through torn tails."""
+"""Append-only files of JSON objects, one a line: written a whole line at a time, read through torn tails.
+
+A line counts once its newline is there. Whatever a crash leaves behind it is never taken for a record: readers stop
+before a last line without newline, and pass over lines that are no JSON object.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
+
+from nanochat_framework.runs.atomic import DiskFull, disk_full_reason
+
+Record = dict[str, Any]
+_CHUNK = 1 << 16
+_FINGERPRINT = 64
 
 
-def encode(record: dict[str, Any]) -> bytes:
-    """One line. Floats keep every bit; NaN and infinities, which JSON lacks, become strings."""
-    return (json.dumps({key: _plain(value) for key, value in record.items()}, allow_nan=False) + "\n").encode()
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Data that JSON can hold: NaN and the infinities become the strings `NaN`, `Infinity` and `-Infinity`."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
     return value
 
 
-def number(value: Any) -> float:
-    """A metric's value back as a float, strings for NaN and infinities included."""
-    return float(value)
+def number(value: Any) -> Any:
+    """Undoes `plain` for a value that is a number: `"NaN"` is `nan` again. Anything else is returned as it is."""
+    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """One line, newline included, in ASCII. Floats are written so that they read back to the same bits."""
+    return json.dumps(plain(record), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """The record of a line, None if it is not a whole one: no newline, not JSON, or not an object."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 class JsonLinesWriter:
-    """Appends records, each with a single write. A torn last line left by a crash is cut off first."""
+    """Appends records, each with one write of one line, so that several processes may append to one file.
 
-    def __init__(self, path: Path) -> None:
+    A torn last line, left by a crash or by a full disk, is closed with a newline before the next record; readers pass
+    over it. (`heal` removes it instead, and may be used only where there is no other writer.)
+    """
+
+    def __init__(self, path: Path, *, sync: bool = False) -> None:
+        """Open for appending. `sync` makes each record durable (milliseconds each; for rare records)."""
         self.path = path
-        heal(path)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._sync = sync
+        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self._descriptor).st_size
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Append one record."""
-        os.write(self._descriptor, encode(record))
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record. Raises DiskFull or OSError; the file is then readable without the record."""
+        data = (b"\n" if self._torn else b"") + encode(record)
+        self._torn = True
+        try:
+            while data:  # once, unless the disk has room for a part only
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            reason = disk_full_reason(error)
+            if reason:
+                raise DiskFull(f"{self.path}: cannot be written: {reason}") from error
+            raise
+        self._torn = False
+        if self._sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Make all records so far durable, power cuts included."""
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -45,56 +98,158 @@ class JsonLinesWriter:
             self._descriptor = -1
 
 
+class JsonLinesReader:
+    """Iterates over the whole records of a file, oldest first. A file that does not exist has none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.corrupt = 0
+        """Lines passed over so far because they are no record (empty lines are not counted)."""
+        self.torn_bytes = 0
+        """Length of the last line if it has no newline (yet)."""
+
+    def __iter__(self) -> Iterator[Record]:
+        self.corrupt = self.torn_bytes = 0
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            for line in file:
+                record = decode(line)
+                if record is not None:
+                    yield record
+                elif not line.endswith(b"\n"):
+                    self.torn_bytes = len(line)
+                else:
+                    self.corrupt += bool(line.strip())
+
+
+def read(path: Path) -> JsonLinesReader:
+    """All whole records; see `JsonLinesReader`."""
+    return JsonLinesReader(path)
+
+
 def heal(path: Path) -> int:
-    """Cut off a last line that is not whole (no newline, or no JSON); returns the bytes cut."""
+    """Cut off what follows the last whole record; returns the bytes cut. Only for the file's one writer.
+
+    Raises OSError.
+    """
     try:
-        size = path.stat().st_size
+        file = path.open("rb+")
     except FileNotFoundError:
         return 0
-    with path.open("rb+") as file:
-        end = size
-        while end > 0:
-            start = _line_start(file, end)
-            file.seek(start)
-            if _parse(file.read(end - start)) is not None:
-                break
-            end = start
+    with file:
+        size = file.seek(0, os.SEEK_END)
+        end, _ = _last_record(file, size)
         if end < size:
             file.truncate(end)
+            os.fsync(file.fileno())
     return size - end
 
 
-def _line_start(file: Any, end: int) -> int:
+def last(path: Path) -> Record | None:
+    """The last whole record, found from the end; None if there is none."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with file:
+        return _last_record(file, file.seek(0, os.SEEK_END))[1]
+
+
+def _last_record(file: BinaryIO, size: int) -> tuple[int, Record | None]:
+    """Where the last whole record ends, and the record; (0, None) if there is none."""
+    end = size
+    while end > 0:
+        start = _line_start(file, end)
+        file.seek(start)
+        record = decode(file.read(end - start))
+        if record is not None:
+            return end, record
+        end = start
+    return 0, None
+
+
+def _line_start(file: BinaryIO, end: int) -> int:
     """Where the line that ends at `end` (its newline included, if it has one) begins."""
     position = end - 1
     while position > 0:
-        begin = max(0, position - 65536)
+        begin = max(0, position - _CHUNK)
         file.seek(begin)
         found = file.read(position - begin).rfind(b"\n")
         if found >= 0:
-            return int(begin + found + 1)
+            return begin + found + 1
         position = begin
     return 0
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+class Batch(NamedTuple):
+    """What one poll of a `TailReader` found."""
+
+    records: list[Record]
+    restarted: bool
+    """The file was replaced or cut: forget what came before; `records` are from its beginning."""
+    more: bool
+    """There is more to read at once."""
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """All whole records, in order; lines that are none are passed over. Nothing if the file does not exist."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        for line in file:
-            record = _parse(line)
+class TailReader:
+    """Follows a file that others append to: each poll returns the whole records that are new.
+
+    It keeps the place behind the last whole line and reads from there, so an unfinished line costs nothing and a healed
+    one is never joined with what replaced it. It notices another file under the name (by device and inode) and content
+    that changed under it (by the bytes before its place), and then starts over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.corrupt = 0
+        """Lines passed over since the beginning of the file because they are no record."""
+        self._identity: tuple[int, int] | None = None
+        self._place = 0
+        self._before = b""
+
+    def poll(self, max_bytes: int = 1 << 22) -> Batch:
+        """New records, from about `max_bytes` bytes at most. A missing file has none. Raises OSError."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return Batch([], restarted=False, more=False)
+        with file:
+            restarted = self._place > 0 and not self._same(file)
+            if restarted:
+                self._place, self._before, self.corrupt = 0, b"", 0
+            status = os.fstat(file.fileno())
+            self._identity = (status.st_dev, status.st_ino)
+            file.seek(self._place)
+            lines = _whole_lines(file, max_bytes)
+            size = os.fstat(file.fileno()).st_size
+        self._place += len(lines)
+        self._before = (self._before + lines[-_FINGERPRINT:])[-_FINGERPRINT:]
+        records = []
+        for line in lines.split(b"\n")[:-1]:
+            record = decode(line + b"\n")
             if record is not None:
-                yield record
+                records.append(record)
+            else:
+                self.corrupt += bool(line.strip())
+        return Batch(records, restarted, more=bool(lines) and size > self._place)
+
+    def _same(self, file: BinaryIO) -> bool:
+        status = os.fstat(file.fileno())
+        if (status.st_dev, status.st_ino) != self._identity:
+            return False
+        file.seek(self._place - len(self._before))
+        return file.read(len(self._before)) == self._before
+
+
+def _whole_lines(file: BinaryIO, max_bytes: int) -> bytes:
+    """Whole lines from here on: `max_bytes` at most, but at least one line if there is a whole one."""
+    data = b""
+    while True:
+        chunk = file.read(max_bytes)
+        data += chunk
+        end = data.rfind(b"\n") + 1
+        if end or not chunk:
+            return data[:end]

@@ -1,66 +1,126 @@
 """Metrics of a run: their names, how they are written, and the attempt rule by which they are read.
 
-Every start of a run raises `attempt`. A record of attempt a at step k is superseded if a later attempt resumed from a step
-before k: what was logged beyond the checkpoint is history that did not happen. Attempts and the step each one resumed
-from are in events.jsonl (`started`, `resumed`), so the rule holds even before the later attempt has logged anything.
+A record is flat: `{"attempt", "step", "time", "tokens", name: value, ...}`. Every start of a run raises `attempt`.
+
+The attempt rule. If attempt b goes on from step k, then what any earlier attempt recorded for a step beyond k did not
+happen, whether or not b has come that far again. What is left of one step is one record: its lines are merged, and
+of two values under one name the later attempt's counts, then the later line's. docs/decisions/0008 has the reasons.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nanochat_framework.runs.events import attempts
-from nanochat_framework.runs.jsonlines import JsonLinesWriter, read
+from nanochat_framework.runs.events import is_count, rewinds
+from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, number, read
+
+TRAIN_LOSS = "train/loss"
+TRAIN_TOTAL_LOSS = "train/total_loss"
+TRAIN_ENTROPY = "train/entropy"
+TRAIN_GRAD_NORM = "train/grad_norm"
+TRAIN_TOKENS_PER_SECOND = "train/tokens_per_second"
+TRAIN_MFU = "train/mfu"
+TRAIN_DATA_WAIT_SECONDS = "train/data_wait_seconds"
+TRAIN_SKIPPED_STEPS = "train/skipped_steps"
+TRAIN_LEARNING_RATE = "train/learning_rate/<group>"
+TRAIN_OBJECTIVE = "train/<objective>"
+EVAL_LOSS = "eval/loss"
+EVAL_PERPLEXITY = "eval/perplexity"
+EVAL_BITS_PER_BYTE = "eval/bits_per_byte"
+SYSTEM = "system/<reading>"
+
+KEYS = ("attempt", "step", "time", "tokens")
+"""Keys of a record that are not metrics."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name, unit and meaning; `<...>` in a name stands for any word."""
+    """A metric's name, unit ("" for a pure number) and meaning; a last part in `<...>` stands for any name."""
 
     name: str
     unit: str
     summary: str
 
 
-METRICS: tuple[Metric, ...] = (
-    Metric("train/loss", "nats/token", "plain cross-entropy on the step's training tokens"),
-    Metric("train/total_loss", "nats/token", "what is optimised: cross-entropy and all weighted objectives"),
-    Metric("train/<objective>", "", "mean of one further objective, unweighted"),
-    Metric("train/grad_norm", "", "global L2 norm of the gradient before clipping"),
-    Metric("train/tokens_per_second", "tokens/s", "training speed since the last record"),
-    Metric("train/data_wait_seconds", "s", "time this attempt has waited for data"),
-    Metric("train/skipped_steps", "steps", "steps whose loss or gradient was not finite, since the start of the run"),
-    Metric("train/learning_rate/<group>", "", "learning rate that the step used, for one optimizer group"),
-    Metric("eval/loss", "nats/token", "cross-entropy on held-out tokens"),
-    Metric("eval/perplexity", "", "exp(eval/loss)"),
-    Metric("eval/bits_per_byte", "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
-)
+METRICS: dict[str, Metric] = {
+    name: Metric(name, unit, summary)
+    for name, unit, summary in (
+        (TRAIN_LOSS, "nats/token", "plain cross-entropy on the step's training tokens"),
+        (TRAIN_TOTAL_LOSS, "nats/token", "what is optimised: cross-entropy and all weighted objectives"),
+        (TRAIN_ENTROPY, "nats/token", "mean entropy of the predicted distribution"),
+        (TRAIN_GRAD_NORM, "", "global L2 norm of the gradient before clipping"),
+        (TRAIN_TOKENS_PER_SECOND, "tokens/s", "training speed since the record before"),
+        (TRAIN_MFU, "", "model FLOPs utilisation: share of the device's peak, 0 to 1"),
+        (TRAIN_DATA_WAIT_SECONDS, "s", "time that this attempt has waited for data so far"),
+        (TRAIN_SKIPPED_STEPS, "steps", "steps whose loss or gradient was not finite, since the start of the run"),
+        (TRAIN_LEARNING_RATE, "", "learning rate that the step used, for one optimizer group"),
+        (TRAIN_OBJECTIVE, "", "mean of one further objective by its name, unweighted"),
+        (EVAL_LOSS, "nats/token", "cross-entropy on held-out tokens"),
+        (EVAL_PERPLEXITY, "", "exp(eval/loss)"),
+        (EVAL_BITS_PER_BYTE, "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
+        (SYSTEM, "", "one reading of the machine; its name ends in its unit"),
+    )
+}
+
+
+def describe(name: str) -> Metric | None:
+    """What the table says of a metric's name, by itself or by the entry that stands for names of its kind."""
+    if name in METRICS:
+        return METRICS[name]
+    group = name.rpartition("/")[0]
+    return next((metric for known, metric in METRICS.items() if known.startswith(f"{group}/<")), None)
 
 
 class MetricsLog:
-    """Writes metrics.jsonl: flat records `{"attempt", "step", "time", "tokens", name: value, ...}`."""
+    """Writes metrics.jsonl."""
 
     def __init__(self, path: Path, attempt: int) -> None:
         self._writer = JsonLinesWriter(path)
         self.attempt = attempt
 
-    def write(self, *, step: int, tokens: int, values: dict[str, float]) -> None:
-        """Append one record."""
+    def write(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
+        """Append one record: `values` by metric name, after `step` steps and `tokens` tokens.
+
+        Raises DiskFull or OSError.
+        """
+        assert not set(values).intersection(KEYS), values
         self._writer.write({"attempt": self.attempt, "step": step, "time": time.time(), "tokens": tokens, **values})
 
+    def sync(self) -> None:
+        """Make all records so far durable; to be called before the checkpoint of a step is written."""
+        self._writer.sync()
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records that count, by step: those of each step's last attempt, without what a resume rewound.
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._writer.close()
 
-    Reads `events.jsonl` beside the file for where each attempt began.
+
+def read_metrics(path: Path) -> list[Record]:
+    """One record a step, by step, as the attempt rule has it; values that are not finite are floats again.
+
+    Reads events.jsonl beside the file for where each attempt went on from. Lines that are no record are passed over.
     """
-    began = list(attempts(path.with_name("events.jsonl")))
+    return effective(read(path), rewinds(read(path.with_name("events.jsonl"))))
 
-    def happened(record: dict[str, Any]) -> bool:
-        return not any(later > record["attempt"] and record["step"] > after for later, after in began)
 
-    records = [record for record in read(path) if "step" in record and "attempt" in record]
-    return sorted(filter(happened, records), key=lambda record: (record["step"], record["time"]))
+def effective(records: Iterable[Record], opened: Iterable[tuple[int, int]]) -> list[Record]:
+    """The attempt rule: records as they were written, and (attempt, step it goes on from) pairs, to one record a step.
+
+    An attempt that has records and no such pair (its event was lost) is taken to go on from before its first record.
+    """
+    by_attempt: dict[int, dict[int, Record]] = {}
+    for record in records:
+        attempt, step = record.get("attempt"), record.get("step")
+        if is_count(attempt) and is_count(step):
+            by_attempt.setdefault(attempt, {}).setdefault(step, {}).update(record)
+    begins = {attempt: min(steps) - 1 for attempt, steps in by_attempt.items()}
+    begins.update(opened)
+    happened: dict[int, Record] = {}
+    for attempt in sorted(begins):
+        happened = {step: record for step, record in happened.items() if step <= begins[attempt]}
+        for step, record in by_attempt.get(attempt, {}).items():
+            happened[step] = {**happened.get(step, {}), **record}
+    return [{key: number(value) for key, value in happened[step].items()} for step in sorted(happened)]

@@ -2,77 +2,125 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
-import socket
 import time
+import typing
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from nanochat_framework.runs.atomic import write_atomic
+from nanochat_framework.runs.atomic import DiskFull, write_atomic
+from nanochat_framework.runs.process import host_name, is_alive, pid_namespace, start_time
 
+State = Literal["queued", "starting", "running", "paused", "stopping", "stopped", "finished", "failed"]
+STATES: tuple[str, ...] = typing.get_args(State)
+LIVE_STATES = frozenset({"starting", "running", "paused", "stopping"})
+"""States that only a living process can be in."""
 HEARTBEAT_LIMIT_S = 120.0
-"""A run on another machine is lost when its heartbeat is older than this."""
-LIVE_STATES = frozenset({"queued", "starting", "running", "paused", "stopping"})
+"""A run whose process cannot be looked at is lost when its heartbeat is older than this."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run is doing. Times are in seconds since 1970; `step` and `tokens` count what is done."""
+
+    state: State = "queued"
+    pid: int | None = None
+    pid_start_time: int | None = None
+    """Clock ticks since boot; tells a reused pid apart. None where the system does not say."""
+    pid_namespace: str | None = None
+    host: str | None = None
+    attempt: int = 0
+    step: int = 0
+    total_steps: int = 0
+    tokens: int = 0
+    heartbeat: float = 0.0
+    latest_checkpoint: str | None = None
+    error: str | None = None
+
+    def here(self, **facts: Any) -> Status:
+        """The same with some facts changed, as said by this process, now."""
+        pid = os.getpid()
+        return replace(
+            self,
+            **{
+                "pid": pid,
+                "pid_start_time": start_time(pid),
+                "pid_namespace": pid_namespace(),
+                "host": host_name(),
+                "heartbeat": time.time(),
+                **facts,
+            },
+        )
 
 
 class StatusFile:
-    """The writer's side. `state` is queued, starting, running, paused, stopping, stopped, finished or failed."""
+    """The writer's side: one process at a time, the one that holds the run's lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.facts: dict[str, Any] = read_status(path) or {}
+        self.status = read_status(path) or Status()
 
     def update(self, **facts: Any) -> None:
-        """Change some facts; pid, host and heartbeat come by themselves."""
-        self.facts.update(facts)
-        self.facts.update(
-            pid=os.getpid(),
-            pid_start_time=process_start_time(os.getpid()),
-            host=socket.gethostname(),
-            heartbeat=time.time(),
-        )
-        write_atomic(self.path, json.dumps(self.facts, indent=1).encode() + b"\n", sync=False)
+        """Change some facts; process, host and heartbeat come by themselves.
+
+        A full disk is passed over: a status that is late must not end a training (its heartbeat tells the age), and
+        whatever has to be kept reports the full disk itself.
+        """
+        before, self.status = self.status, self.status.here(**facts)
+        assert self.status.state in STATES, self.status.state
+        data = json.dumps(asdict(self.status), indent=1, allow_nan=False).encode() + b"\n"
+        with contextlib.suppress(DiskFull):
+            write_atomic(self.path, data, sync=self.status.state != before.state)
 
 
-def read_status(path: Path) -> dict[str, Any] | None:
-    """The status, None if there is none or it cannot be read."""
+def read_status(path: Path) -> Status | None:
+    """The status, or None if there is none, or it is unreadable or of a kind that this version does not know.
+
+    Facts that this version does not know are passed over.
+    """
     try:
-        status = json.loads(path.read_text())
-    except (OSError, ValueError):
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
-    return status if isinstance(status, dict) else None
+    if not isinstance(facts, dict):
+        return None
+    known = {name: facts[name] for name in _TYPES if name in facts}
+    if known.get("state") not in STATES or not all(isinstance(v, _TYPES[k]) for k, v in known.items()):
+        return None
+    if any(isinstance(v, bool) or (isinstance(v, float) and not math.isfinite(v)) for v in known.values()):
+        return None
+    return Status(**known)
 
 
-def state_of(status: dict[str, Any] | None) -> str:
-    """The state, with `lost` for a run that says it is live and whose process is not."""
+def _accepted_types() -> dict[str, tuple[type, ...]]:
+    """Field by field, the types that its JSON value may have."""
+    none, text, whole = type(None), (str,), (int,)
+    types: dict[str, tuple[type, ...]] = {"int": whole, "int | None": (*whole, none), "str | None": (*text, none)}
+    types |= {"State": text, "float": (int, float)}
+    return {field.name: types[str(field.type)] for field in fields(Status)}
+
+
+_TYPES = _accepted_types()
+
+
+def liveness(status: Status | None, now: float | None = None) -> State | Literal["lost", "unknown"]:
+    """The state to show: `lost` for a run that says it is live and is not, `unknown` without a status.
+
+    On the machine that wrote the status its process is looked at: it must exist and have started when it says. From
+    anywhere else (another host, another container) a heartbeat older than `HEARTBEAT_LIMIT_S` means lost. `now` is
+    in seconds since 1970.
+    """
     if status is None:
         return "unknown"
-    state = str(status.get("state", "unknown"))
-    if state not in LIVE_STATES:
-        return state
-    if status.get("host") == socket.gethostname():
-        started = process_start_time(int(status["pid"]))
-        alive = _exists(int(status["pid"])) and started == status.get("pid_start_time")
-    else:
-        alive = time.time() - float(status.get("heartbeat", 0)) < HEARTBEAT_LIMIT_S
-    return state if alive else "lost"
-
-
-def process_start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (tells a reused pid apart); None where the system does not say."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    if status.state not in LIVE_STATES:
+        return status.state
+    alive = None
+    if status.pid is not None and (status.host, status.pid_namespace) == (host_name(), pid_namespace()):
+        alive = is_alive(status.pid, status.pid_start_time)
+    if alive is None:
+        alive = (time.time() if now is None else now) - status.heartbeat <= HEARTBEAT_LIMIT_S
+    return status.state if alive else "lost"

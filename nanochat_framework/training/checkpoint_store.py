@@ -1,33 +1,38 @@
 """Where checkpoints live: each is whole or not there, however the writer dies. Torch-free; callers write the content.
 
-A checkpoint is written into a hidden folder, every file synced, sealed with a manifest of checksums, and renamed.
-`best` and `final` are further names of step checkpoints, made of hard links. Replacing one moves the old aside first;
-opening the store puts it back if the writer died between the two renames.
+A checkpoint is written into a hidden folder, sealed with a manifest of checksums, every file and folder synced, and
+renamed. `best` and `final` are further names of step checkpoints, made of hard links. Hidden names say what is going on
+and whose it is: `.tmp-<name>-<process>` is being written, `.old-<name>-<process>` is being replaced,
+`.trash-<name>-<process>` is being removed. LATEST names the step checkpoint that was written last, for people and
+scripts; `CheckpointStore.latest` looks for itself.
+
+Reading changes nothing on the disk, so anybody may open the store of a running training. The first write of a store
+clears away what dead writers left; writers hold the run's lock (`RunDirectory.lock`).
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import json
+import logging
 import os
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from nanochat_framework.errors import NanochatError
-from nanochat_framework.runs.atomic import sync_folder, write_atomic
+from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder, write_atomic
+from nanochat_framework.runs.process import is_alive, start_time
+from nanochat_framework.training.checkpoint_manifest import files_in, problems, recorded_size, recorded_step, seal
 
-MANIFEST = "manifest.json"
+__all__ = ["LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "step_name"]
+
 LATEST = "LATEST"
+SUPERSEDED = "superseded"
+"""Folder of checkpoints that `rewind` has set aside."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _STEP = re.compile(r"step_(\d{8,})\Z")
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class DiskFull(NanochatError):
-    """A checkpoint did not fit on the disk; what was there before is untouched."""
+_HIDDEN = re.compile(r"\.(?P<kind>tmp|old|trash)-(?P<name>.+)-(?P<pid>\d+)(?:\.(?P<started>\d+))?\Z")
+_log = logging.getLogger(__name__)
 
 
 def step_name(step: int) -> str:
@@ -39,132 +44,229 @@ class CheckpointStore:
     """The checkpoints of one run."""
 
     def __init__(self, root: Path) -> None:
-        """Open the store: bring back a name whose replacement was cut short, and clear away what dead writers left."""
+        """`root` is the folder of checkpoints; it is made by the first write."""
         self.root = root
-        root.mkdir(parents=True, exist_ok=True)
-        for entry in list(root.iterdir()):
-            kind, _, rest = entry.name.partition("-")
-            pid, _, name = rest.partition("-")
-            if kind not in (".tmp", ".old") or not pid.isdigit() or _alive(int(pid)):
-                continue
-            if kind == ".old" and _STEP.match(name) is None and not (root / name).exists():
-                os.rename(entry, root / name)
-            elif entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
+        self._recovered = False
 
-    def write(self, name: str, write_files: Callable[[Path], None]) -> Path:
-        """Write a checkpoint; `write_files` fills the folder it is given. Raises DiskFull when the disk is."""
-        temporary = self.root / f".tmp-{os.getpid()}-{name}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        try:
-            temporary.mkdir()
-            write_files(temporary)
-            seal(temporary)
-            return self._publish(temporary, name)
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise self._disk_full(name, error) from error
-            raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    def write(self, name: str, write_files: Callable[[Path], None], *, step: int | None = None) -> Path:
+        """Write a checkpoint; `write_files` fills the folder it is given. Returns the checkpoint's folder.
+
+        A checkpoint of that name is replaced. `step`, the optimizer steps done, is taken from the name if that is a
+        `step_name`, else from a `meta.json` that has it. On any failure what was there before is there still. Raises
+        DiskFull when there is no room, and whatever `write_files` raises.
+        """
+        match = _STEP.match(name)
+
+        def fill(folder: Path) -> None:
+            write_files(folder)
+            seal(folder, int(match.group(1)) if match else step)
+
+        folder = self._make(name, fill)
+        if match:
+            self._point_at(name)
+        return folder
 
     def link(self, source: str, name: str) -> Path:
-        """Give a checkpoint a further name; the files are shared where the file system can."""
-        temporary = self.root / f".tmp-{os.getpid()}-{name}"
-        shutil.rmtree(temporary, ignore_errors=True)
+        """Give a checkpoint a further name; the files are shared where the file system can, copied where it cannot.
+
+        Raises DiskFull, or NanochatError if files of the source are missing or cut short.
+        """
+        origin = self.path(source)
+        wrong = problems(origin, checksums=False)
+        if wrong:
+            raise NanochatError(f"{self.root / name}: cannot be made from {source}: {wrong[0]}")
+
+        def fill(folder: Path) -> None:
+            for file in files_in(origin):
+                target = folder / file.relative_to(origin)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(file, target)
+                except OSError:
+                    shutil.copy2(file, target)
+                    sync_file(target)
+
+        return self._make(name, fill)
+
+    def latest(self, report: Callable[[str], None] = _log.warning) -> Path | None:
+        """The newest whole checkpoint among the step checkpoints and `final`, by step; None if there is none.
+
+        Those that are newer and not whole are left as they are, for a person to look at; `report` gets a line on each.
+        """
+        candidates = self.steps()
+        final = self.path("final")
+        if (step := recorded_step(final)) is not None:
+            candidates = sorted([(step, final), *candidates], key=lambda found: found[0])
+        for _, folder in reversed(candidates):
+            wrong = problems(folder)
+            if not wrong:
+                return folder
+            report(f"{folder}: passed over, it is not whole: {wrong[0]}")
+        return None
+
+    def steps(self) -> list[tuple[int, Path]]:
+        """(step, folder) of the step checkpoints, whole or not, oldest first."""
+        found = {}
+        for entry in self._entries():
+            hidden = _HIDDEN.match(entry.name)
+            name = hidden["name"] if hidden and hidden["kind"] == "old" else entry.name
+            if match := _STEP.match(name):
+                found[int(match.group(1))] = self.path(name)
+        return sorted(found.items())
+
+    def path(self, name: str) -> Path:
+        """Folder of a checkpoint by name, which need not exist.
+
+        If a writer died while it replaced the checkpoint, the old one is returned from where it was put aside.
+        """
+        folder = self.root / name
+        if not folder.exists():
+            for entry in self._entries():
+                hidden = _HIDDEN.match(entry.name)
+                if hidden and hidden["kind"] == "old" and hidden["name"] == name:
+                    return entry
+        return folder
+
+    @staticmethod
+    def verify(folder: Path) -> list[str]:
+        """What is wrong with a checkpoint by its manifest, checksums included; an empty list if it is whole."""
+        return problems(folder)
+
+    def prune(self, keep_last: int) -> list[str]:
+        """Remove step checkpoints but the newest `keep_last` (at least 1); returns the names removed.
+
+        If none of those is whole, the newest whole one stays too.
+        """
+        self.recover()
+        steps = [folder for _, folder in self.steps()]
+        kept, surplus = steps[-max(1, keep_last) :], steps[: -max(1, keep_last)]
+        if surplus and all(problems(folder) for folder in reversed(kept)):
+            whole = next((folder for folder in reversed(surplus) if not problems(folder)), None)
+            surplus = [folder for folder in surplus if folder != whole]
+        for folder in surplus:
+            trash = self._hidden("trash", folder.name)
+            os.rename(folder, trash)
+            shutil.rmtree(trash, ignore_errors=True)
+        return [folder.name for folder in surplus]
+
+    def rewind(self, step: int) -> list[Path]:
+        """Set aside, into `superseded/`, all checkpoints beyond `step`; returns their new folders.
+
+        To be called when a run goes on from an earlier checkpoint than its newest, before the `resumed` event: else the
+        next resume would take up the history that was given up.
+        """
+        self.recover()
+        named = [(recorded_step(self.root / name), self.root / name) for name in ("final", "best")]
+        moved = []
+        for beyond, folder in [*self.steps(), *named]:
+            if beyond is not None and beyond > step:
+                target = _free_name(self.root / SUPERSEDED / folder.name)
+                target.parent.mkdir(exist_ok=True)
+                os.rename(folder, target)
+                moved.append(target)
+        if moved:
+            sync_folder(self.root / SUPERSEDED)
+            sync_folder(self.root)
+            self._point_at(next((folder.name for _, folder in reversed(self.steps())), None))
+        return moved
+
+    def recover(self) -> None:
+        """Make the folder, and clear away what dead writers left; a checkpoint that they put aside gets its name back.
+
+        Every change to the store begins with it. The caller holds the run's lock.
+        """
+        if self._recovered:
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        for entry in self._entries():
+            hidden = _HIDDEN.match(entry.name)
+            if hidden is None:
+                continue
+            if is_alive(int(hidden["pid"]), int(hidden["started"]) if hidden["started"] else None):
+                continue
+            if hidden["kind"] == "old" and not (self.root / hidden["name"]).exists():
+                os.rename(entry, self.root / hidden["name"])
+            else:
+                _remove(entry)
+        self._recovered = True
+
+    def _make(self, name: str, fill: Callable[[Path], None]) -> Path:
+        assert _NAME.match(name), name
+        assert name not in (LATEST, SUPERSEDED), name
+        self.recover()
+        temporary = self._hidden("tmp", name)
         try:
             temporary.mkdir()
-            for file in (self.root / source).iterdir():
-                try:
-                    os.link(file, temporary / file.name)
-                except OSError:
-                    shutil.copy2(file, temporary / file.name)
+            fill(temporary)
+            for folder in (temporary, *(entry for entry in temporary.rglob("*") if entry.is_dir())):
+                sync_folder(folder)
             return self._publish(temporary, name)
-        except OSError as error:
-            if error.errno in _NO_SPACE:
-                raise self._disk_full(name, error) from error
-            raise
+        except Exception as error:
+            reason = disk_full_reason(error)
+            if reason is None:
+                raise
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise DiskFull(self._no_room(name, reason)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _publish(self, temporary: Path, name: str) -> Path:
-        sync_folder(temporary)
-        target, aside = self.root / name, self.root / f".old-{os.getpid()}-{name}"
+        target, aside = self.root / name, self._hidden("old", name)
         if target.exists():
+            shutil.rmtree(aside, ignore_errors=True)
             os.rename(target, aside)
-        os.rename(temporary, target)
+        try:
+            os.rename(temporary, target)
+        except BaseException:
+            if aside.exists():
+                os.rename(aside, target)
+            raise
         sync_folder(self.root)
-        if _STEP.match(name):
-            write_atomic(self.root / LATEST, f"{name}\n".encode())
         shutil.rmtree(aside, ignore_errors=True)
         return target
 
-    def _disk_full(self, name: str, error: OSError) -> DiskFull:
-        newest = self.latest()
-        kept = f"checkpoint {newest.name} is intact" if newest else "there is no earlier checkpoint"
-        return DiskFull(f"{self.root / name}: no room to write it ({os.strerror(error.errno or 0)}); {kept}")
+    def _point_at(self, name: str | None) -> None:
+        if name is None:
+            (self.root / LATEST).unlink(missing_ok=True)
+        else:
+            write_atomic(self.root / LATEST, f"{name}\n".encode())
 
-    def steps(self) -> list[tuple[int, Path]]:
-        """(step, folder) of the step checkpoints, oldest first."""
-        found = [(match, entry) for entry in self.root.iterdir() if (match := _STEP.match(entry.name))]
-        return sorted((int(match.group(1)), entry) for match, entry in found)
+    def _no_room(self, name: str, reason: str) -> str:
+        """One line: what did not fit, how much it would have taken, and what there is to go on from."""
+        newest = self.latest(report=lambda line: None)
+        free = f"{_gigabytes(shutil.disk_usage(self.root).free)} free"
+        if newest is None:
+            return f"{self.root / name}: cannot be written: {reason} ({free}); there is no earlier checkpoint"
+        needed = f"about {_gigabytes(recorded_size(newest))} needed"
+        return f"{self.root / name}: cannot be written: {reason} ({needed}, {free}); checkpoint {newest.name} is intact"
 
-    def latest(self) -> Path | None:
-        """The newest whole checkpoint; torn ones are passed over and left for the person to look at."""
-        for _, folder in reversed(self.steps()):
-            if not self.verify(folder):
-                return folder
-        return next((self.root / n for n in ("final", "best") if not self.verify(self.root / n)), None)
+    def _hidden(self, kind: str, name: str) -> Path:
+        """A hidden name of this process, its start time included where the system tells it (pids are reused)."""
+        pid = os.getpid()
+        started = start_time(pid)
+        return self.root / f".{kind}-{name}-{pid}{'' if started is None else f'.{started}'}"
 
-    def verify(self, folder: Path) -> list[str]:
-        """What is wrong with a checkpoint, by its manifest; an empty list if it is whole."""
+    def _entries(self) -> list[Path]:
         try:
-            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return [f"{folder.name}: no readable {MANIFEST}"]
-        problems = []
-        for name, facts in manifest.items():
-            file = folder / name
-            if not file.is_file():
-                problems.append(f"{folder.name}/{name} is missing")
-            elif file.stat().st_size != facts["bytes"] or _sha256(file) != facts["sha256"]:
-                problems.append(f"{folder.name}/{name} is not what was written")
-        return problems
-
-    def prune(self, keep_last: int) -> None:
-        """Remove all but the newest `keep_last` step checkpoints, never the last whole one."""
-        steps = self.steps()
-        newest = self.latest()
-        for _, folder in steps[: max(0, len(steps) - keep_last)]:
-            if folder == newest:
-                continue
-            doomed = self.root / f".tmp-{os.getpid()}-{folder.name}"
-            os.rename(folder, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            return sorted(self.root.iterdir())
+        except FileNotFoundError:
+            return []
 
 
-def seal(folder: Path) -> None:
-    """Sync every file of a folder and write the manifest of their sizes and checksums."""
-    files = {}
-    for file in sorted(folder.iterdir()):
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-        files[file.name] = {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-    write_atomic(folder / MANIFEST, json.dumps({"schema_version": 1, "files": files}, indent=1).encode() + b"\n")
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _free_name(path: Path) -> Path:
+    """The path, or the first of `<path>-2`, `<path>-3`, ... that does not exist."""
+    number = 1
+    while (candidate := path.with_name(f"{path.name}-{number}") if number > 1 else path).exists():
+        number += 1
+    return candidate
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from nanochat_framework.contracts.model import LanguageModel
-from nanochat_framework.data.loader import Batch
-from nanochat_framework.training.head_loss import IGNORED_TARGET, HeadLoss
+from nanochat_framework.data.loader import IGNORED_TARGET, Batch
+from nanochat_framework.training.head_loss import HeadLoss
 
 CHUNK_ROWS = 1024
 

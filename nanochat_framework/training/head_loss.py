@@ -95,7 +95,7 @@ class HeadLoss:
         for name, objective in self.objectives.items():
             terms[name] = (objective.weight, objective.terms(chunk, self.model))
         for name, (_, value) in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.detach()  # type: ignore[operator]
+            sums[name] = sums.get(name, 0.0) + value.detach()
         return sum(weight * value / max(counts[name], 1) for name, (weight, value) in terms.items())  # type: ignore[return-value]
 
     def _parameters(self) -> list[torch.nn.Parameter]:

@@ -44,16 +44,16 @@ def go_on(target: str, host: PluginHost, *, runs_dir: Path | None, checkpoint: s
     run, named = _find(target, runs_dir or default_runs_dir())
     config = read_resolved(run.config_resolved, registry=host.registry)
     store = CheckpointStore(run.checkpoints)
+    folder: Path | None
     if checkpoint or named:
         folder = store.root / (checkpoint or named or "")
         problems = store.verify(folder)
         if problems:
             raise UsageError(f"{folder}: cannot resume from it: {problems[0]}")
     else:
-        newest = store.latest()
-        if newest is None:
+        folder = store.latest()
+        if folder is None:
             print(f"{run.path}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
-        folder = newest
     return _train(config, host, run, checkpoint=folder, quiet=quiet)
 
 

@@ -54,7 +54,8 @@ class GroupedQueryAttention(Attention):
         return result
 
     def _heads(self, x: Tensor, n_heads: int) -> Tensor:
-        return x.unflatten(-1, (n_heads, self.head_dim)).transpose(1, 2)
+        batch, seq, _ = x.shape
+        return x.view(batch, seq, n_heads, self.head_dim).transpose(1, 2)
 
     def new_state(self, batch_size: int) -> SequenceState:
         """Empty keys and values."""

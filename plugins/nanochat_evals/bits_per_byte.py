@@ -31,7 +31,7 @@ class BitsPerByte(Evaluation):
             raise UsageError("bpb needs held-out text: name a folder made by prepare-data with --data")
         store = TokenStore.open(subject.data / "val.bin", tokenizer=subject.tokenizer)
         batches = EvaluationBatches(
-            store,
+            store.tokens,
             seq_len=self.config.seq_len or subject.model.max_seq_len,
             batch_size=self.config.batch_size,
             max_batches=None,

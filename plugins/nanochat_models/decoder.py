@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
+from nanochat_framework.contracts.attention import Attention
+from nanochat_framework.contracts.ffn import FeedForward
 from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.contracts.norm import Norm
+from nanochat_framework.contracts.residual import Residual
 from nanochat_framework.model import roles
 from nanochat_framework.model.embedding import TokenEmbedding
 from nanochat_framework.model.linear import Linear
@@ -20,10 +24,10 @@ class DecoderBlock(nn.Module):
     def __init__(self, config: DecoderConfig, layer: int) -> None:
         super().__init__()
         place = config.block_place(layer)
-        self.attention_norm = config.norm.build(place=place.at("attention_norm"))
-        self.attention = config.attention.build(place=place.at("attention"))
-        self.ffn_norm = config.norm.build(place=place.at("ffn_norm"))
-        self.ffn = config.ffn.build(place=place.at("ffn"))
+        self.attention_norm: Norm = config.norm.build(place=place.at("attention_norm"))
+        self.attention: Attention = config.attention.build(place=place.at("attention"))
+        self.ffn_norm: Norm = config.norm.build(place=place.at("ffn_norm"))
+        self.ffn: FeedForward = config.ffn.build(place=place.at("ffn"))
 
 
 class Decoder(LanguageModel):
@@ -35,8 +39,8 @@ class Decoder(LanguageModel):
         place = config.place()
         self.embedding = TokenEmbedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(DecoderBlock(config, layer) for layer in range(config.n_layers))
-        self.residual = config.residual.build(place=place.at("residual"))
-        self.final_norm = config.norm.build(place=place.at("final_norm"))
+        self.residual: Residual = config.residual.build(place=place.at("residual"))
+        self.final_norm: Norm = config.norm.build(place=place.at("final_norm"))
         self.head = None if config.tie_embeddings else Linear(config.dim, config.vocab_size, role=roles.HEAD)
 
     def hidden(
@@ -50,7 +54,7 @@ class Decoder(LanguageModel):
         start = states[0].length if states else 0
         positions = new_positions(start, tokens.shape[1], tokens.device)
         stream = self.residual.open(self.embedding(tokens))
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self._layers()):
             x = block.attention_norm(self.residual.read(stream, 2 * layer))
             state = states[layer] if states else None
             y = block.attention(x, positions, state=state, documents=documents)
@@ -71,4 +75,9 @@ class Decoder(LanguageModel):
 
     def new_states(self, batch_size: int) -> list[SequenceState]:
         """One empty state a layer."""
-        return [block.attention.new_state(batch_size) for block in self.blocks]
+        return [block.attention.new_state(batch_size) for block in self._layers()]
+
+    def _layers(self) -> Iterator[DecoderBlock]:
+        for block in self.blocks:
+            assert isinstance(block, DecoderBlock)
+            yield block

@@ -38,4 +38,5 @@ def _sequences(lengths: np.ndarray, starts: np.ndarray, steps: np.ndarray, vocab
     first = np.cumsum(lengths) - lengths
     within = np.arange(int(lengths.sum())) - np.repeat(first, lengths)
     values = np.repeat(starts, lengths) + np.repeat(steps, lengths) * within
-    return (values % vocab_size).astype(np.uint32)
+    tokens: np.ndarray = (values % vocab_size).astype(np.uint32)
+    return tokens

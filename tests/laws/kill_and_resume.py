@@ -88,7 +88,11 @@ def _wait_for_a_checkpoint_write(checkpoints: Path, process: subprocess.Popen[by
 def compare(alone: Path, killed: Path) -> int:
     """Raises AssertionError on the first difference; returns the number of steps compared."""
     expected, actual = (
-        {record["step"]: record["train/loss"] for record in read_metrics(run / "metrics.jsonl") if "train/loss" in record}
+        {
+            record["step"]: record["train/loss"]
+            for record in read_metrics(run / "metrics.jsonl")
+            if "train/loss" in record
+        }
         for run in (alone, killed)
     )
     assert expected.keys() == actual.keys(), "the killed run has other steps"

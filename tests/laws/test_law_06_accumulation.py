@@ -67,4 +67,6 @@ def test_router_losses_are_averaged_over_micro_batches(tiny_config: Callable[...
     tokens, targets = _rows()
     result = module.step([Batch(x, y) for x, y in zip(tokens.chunk(2), targets.chunk(2), strict=True)], 1)
     assert result.losses["router_balance"] >= 1.0 - 1e-3  # E · Σ f p is 1 at perfect balance
-    assert result.total_loss == pytest.approx(result.losses["loss"] + 2 * 0.01 * result.losses["router_balance"], rel=1e-5)
+    assert result.total_loss == pytest.approx(
+        result.losses["loss"] + 2 * 0.01 * result.losses["router_balance"], rel=1e-5
+    )

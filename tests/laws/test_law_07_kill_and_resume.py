@@ -15,8 +15,6 @@ from tests.laws.kill_and_resume import compare, interrupted, uninterrupted
 )
 def test_a_killed_run_equals_one_left_alone(tmp_path: Path, kills: int, checkpoint_kills: int) -> None:
     alone = uninterrupted(tmp_path / "alone")
-    outcome = interrupted(
-        tmp_path / "killed", kills=kills, checkpoint_kills=checkpoint_kills, seed=0, window_s=8.0
-    )
+    outcome = interrupted(tmp_path / "killed", kills=kills, checkpoint_kills=checkpoint_kills, seed=0, window_s=8.0)
     assert outcome.checkpoint_kills == checkpoint_kills
     assert compare(alone, tmp_path / "killed" / "killed") == 240

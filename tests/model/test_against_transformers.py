@@ -33,7 +33,9 @@ NAMES = {
 
 def _pair(tiny_config: Callable[..., RunConfig], n_kv_heads: int, tied: bool) -> tuple[LanguageModel, nn.Module]:
     attention = {"name": "gqa", "n_heads": 4, "n_kv_heads": n_kv_heads, "head_dim": 16}
-    config = tiny_config(model__attention=attention, model__tie_embeddings=tied, model__norm={"name": "rms", "eps": 1e-5})
+    config = tiny_config(
+        model__attention=attention, model__tie_embeddings=tied, model__norm={"name": "rms", "eps": 1e-5}
+    )
     ours = build_model(config.model, seed=3)
     llama_config = transformers.LlamaConfig(
         hidden_size=64,

@@ -1,0 +1,23 @@
+"""File formats that trained models are written in and read from."""
+
+from nanochat_framework.plugins import Registrar, hookimpl
+
+NANOCHAT_PLUGIN_API = 1
+
+
+@hookimpl
+def nanochat_register(registrar: Registrar) -> None:
+    """Declare the components of this plugin."""
+    registrar.exporter(
+        "gguf",
+        config=".config:GgufConfig",
+        factory=".gguf.exporter:build_gguf_exporter",
+        summary="GGUF: for stock llama.cpp where its architectures can carry the model, else in our own documented keys",
+    )
+    registrar.importer(
+        "gguf",
+        config=".config:GgufImporterConfig",
+        factory=".gguf.importer:build_gguf_importer",
+        summary="GGUF files of this exporter, and llama-architecture files of others",
+        suffixes=(".gguf",),
+    )

@@ -1,0 +1,1 @@
+"""GGUF: block types, storage choice, the llama architecture, our own dialect, writing and reading."""

@@ -1,0 +1,111 @@
+"""Codes and scales to the bytes of ggml's block types, and back, bit for bit.
+
+The blocks are written from the codes and scales that training used, never through a quantizer: ggml's own finds other
+scales (its Q4_0 is 8.6 % wrong on ternary weights). Layouts follow ggml-common.h of llama.cpp; numbers are
+little-endian. Codes are int8 and scales float32 arrays whose values float16 holds exactly; K, the last dimension of the
+codes, is a multiple of the block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.int8]
+Scales = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+_TQ2_SHIFTS = np.array([0, 2, 4, 6], dtype=np.uint8).reshape(4, 1)
+
+
+@dataclass(frozen=True)
+class BlockType:
+    """A ggml type: `block` weights in `n_bytes` bytes, codes from `smallest` to `largest`, one float16 scale a block.
+
+    `pack(codes (..., K), scales (..., K / block))` gives (..., K / block · n_bytes) uint8; `unpack` takes it back.
+    """
+
+    name: str
+    block: int
+    n_bytes: int
+    smallest: int
+    largest: int
+    pack: Callable[[Codes, Scales], Bytes]
+    unpack: Callable[[Bytes], tuple[Codes, Scales]]
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of storage for one weight, its share of the scale included."""
+        return 8 * self.n_bytes / self.block
+
+
+def _blocks_of(data: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+    return data.reshape(*data.shape[:-1], -1, size)
+
+
+def _half_bytes(scales: Scales) -> Bytes:
+    """(..., n_blocks) -> (..., n_blocks, 2): float16, little-endian. Overflow to infinity is the caller's mistake."""
+    return scales.astype("<f2")[..., None].view(np.uint8)
+
+
+def _from_half_bytes(data: Bytes) -> Scales:
+    return np.ascontiguousarray(data).view("<f2")[..., 0].astype(np.float32)
+
+
+def _join(parts: list[Bytes]) -> Bytes:
+    blocks = np.concatenate(parts, axis=-1)
+    return blocks.reshape(*blocks.shape[:-2], -1)
+
+
+def pack_tq2_0(codes: Codes, scales: Scales) -> Bytes:
+    """64 bytes of 2-bit codes + 1, then the scale; byte 32 j + m holds elements 128 j + m + 32 n at bits 2 n."""
+    quads = (_blocks_of(codes, 256) + np.int8(1)).astype(np.uint8)
+    quads = quads.reshape(*quads.shape[:-1], 2, 4, 32)
+    packed = np.bitwise_or.reduce(quads << _TQ2_SHIFTS, axis=-2)
+    return _join([packed.reshape(*packed.shape[:-2], 64), _half_bytes(scales)])
+
+
+def unpack_tq2_0(data: Bytes) -> tuple[Codes, Scales]:
+    """The inverse of `pack_tq2_0`; the code that bits 11 stand for, which no ternary model writes, is +2."""
+    blocks = _blocks_of(data, 66)
+    packed = blocks[..., :64].reshape(*blocks.shape[:-1], 2, 1, 32)
+    codes = ((packed >> _TQ2_SHIFTS) & np.uint8(3)).astype(np.int8) - np.int8(1)
+    return codes.reshape(*data.shape[:-1], -1), _from_half_bytes(blocks[..., 64:])
+
+
+def pack_q4_0(codes: Codes, scales: Scales) -> Bytes:
+    """The scale, then 16 bytes: code + 8 of element j in the low half of byte j, of element j + 16 in the high half."""
+    nibbles = (_blocks_of(codes, 32) + np.int8(8)).astype(np.uint8)
+    return _join([_half_bytes(scales), nibbles[..., :16] | (nibbles[..., 16:] << np.uint8(4))])
+
+
+def unpack_q4_0(data: Bytes) -> tuple[Codes, Scales]:
+    """The inverse of `pack_q4_0`."""
+    blocks = _blocks_of(data, 18)
+    packed = blocks[..., 2:]
+    nibbles = np.concatenate([packed & np.uint8(15), packed >> np.uint8(4)], axis=-1)
+    codes = nibbles.astype(np.int8) - np.int8(8)
+    return codes.reshape(*data.shape[:-1], -1), _from_half_bytes(blocks[..., :2])
+
+
+def pack_q8_0(codes: Codes, scales: Scales) -> Bytes:
+    """The scale, then 32 signed bytes."""
+    return _join([_half_bytes(scales), np.ascontiguousarray(_blocks_of(codes, 32)).view(np.uint8)])
+
+
+def unpack_q8_0(data: Bytes) -> tuple[Codes, Scales]:
+    """The inverse of `pack_q8_0`."""
+    blocks = _blocks_of(data, 34)
+    codes = np.ascontiguousarray(blocks[..., 2:]).view(np.int8)
+    return codes.reshape(*data.shape[:-1], -1), _from_half_bytes(blocks[..., :2])
+
+
+TQ2_0 = BlockType("TQ2_0", 256, 66, -1, 1, pack_tq2_0, unpack_tq2_0)
+Q4_0 = BlockType("Q4_0", 32, 18, -8, 7, pack_q4_0, unpack_q4_0)
+Q8_0 = BlockType("Q8_0", 32, 34, -128, 127, pack_q8_0, unpack_q8_0)
+
+BLOCK_TYPES = {kind.name: kind for kind in (TQ2_0, Q4_0, Q8_0)}
+"""In order of preference: the smallest first."""

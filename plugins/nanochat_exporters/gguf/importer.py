@@ -1,0 +1,104 @@
+"""The GGUF importer: files of our exporter with their exact configuration, and llama files of others."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanochat_exporters.config import GgufImporterConfig
+from nanochat_exporters.gguf import dialect, foreign, llama
+from nanochat_exporters.gguf.blocks import BLOCK_TYPES
+from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
+from nanochat_exporters.gguf.provenance import Rebuilt, rebuild
+from nanochat_exporters.gguf.storage import StoredTensor, restore_quantized
+from nanochat_exporters.gguf.vocabulary import read_vocabulary
+from nanochat_framework.contracts.exporter import Importer, ModelBundle
+from nanochat_framework.errors import UsageError
+from nanochat_framework.inference.tables import select_model
+from nanochat_framework.model.description import ModelDescription
+from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins.registry import Registry
+
+
+class GgufImporter(Importer):
+    """Reads `llama` files and `nanochat` files."""
+
+    def load(self, path: Path, registry: Registry) -> ModelBundle:
+        """Read a file. Raises UsageError, with the path and the reason, for one that is damaged or of another kind."""
+        with GgufFile(path) as file:
+            rebuilt = _configuration(file, registry)
+            description: ModelDescription = rebuilt.model.config.describe()
+            places = _placements(file, description)
+            _expect_no_others(file, places)
+            tensors = {place.name: _read(file, place, rebuilt) for place in places if place.name is not None}
+            metadata = {
+                "name": file.keys.get("general.name") or path.stem,
+                "architecture": file.keys["general.architecture"],
+                **{
+                    fact: file.keys[f"nanochat.{fact}"]
+                    for fact in ("step", "tokens")
+                    if f"nanochat.{fact}" in file.keys
+                },
+                **({"license": file.keys["general.license"]} if "general.license" in file.keys else {}),
+            }
+            tokenizer = read_vocabulary(file.keys, str(path))
+        return ModelBundle(rebuilt.model, rebuilt.quantizers, description, tensors, tokenizer, metadata)
+
+
+def _configuration(file: GgufFile, registry: Registry) -> Rebuilt:
+    """What the file says it is made of, or what its architecture keys amount to."""
+    architecture = file.keys.get("general.architecture")
+    if architecture not in (llama.ARCHITECTURE, dialect.ARCHITECTURE):
+        raise UsageError(f"{file.path}: architecture {architecture!r}; llama and nanochat can be read")
+    rebuilt = rebuild(file.keys, str(file.path), registry)
+    if rebuilt is not None:
+        return rebuilt
+    if architecture == dialect.ARCHITECTURE:
+        raise UsageError(f"{file.path}: the key nanochat.format_version is missing; the file is damaged")
+    return Rebuilt(select_model(foreign.model_table(file), str(file.path), registry), (), {})
+
+
+def _placements(file: GgufFile, description: ModelDescription) -> list[llama.Placement]:
+    if file.keys["general.architecture"] == dialect.ARCHITECTURE:
+        if all(part.tensors is not None for part in description.opaque()):
+            return [llama.Placement(spec.name, spec.name, spec.shape) for spec in description.tensors()]
+        return [llama.Placement(entry.name, entry.name, entry.shape) for entry in file.tensors.values()]
+    try:
+        return llama.placements(description)
+    except CannotCarry as reason:
+        raise UsageError(f"{file.path}: its nanochat.model is no llama model ({reason}); the file is damaged") from None
+
+
+def _expect_no_others(file: GgufFile, places: list[llama.Placement]) -> None:
+    known = {place.file_name for place in places}
+    odd = next((name for name in file.tensors if name not in known), None)
+    if odd is not None:
+        raise UsageError(f"{file.path}: the model it describes has no place for its tensor {odd}")
+
+
+def _read(file: GgufFile, place: llama.Placement, rebuilt: Rebuilt) -> Tensor | QuantizedWeight:
+    stored = file.read(place.file_name)
+    if stored.shape != place.shape:
+        raise UsageError(f"{file.path}: {place.file_name} is {stored.shape}, the model it describes has {place.shape}")
+    if stored.type_name in BLOCK_TYPES and len(stored.shape) > 1:
+        assert place.name is not None
+        weight = restore_quantized(
+            _named(stored, f"{file.path}: {place.file_name}"), rebuilt.group_sizes.get(place.name)
+        )
+        return llama.reorder_quantized(weight, place.heads, back=True)
+    values = torch.from_numpy(as_float32(stored)).reshape(place.shape)
+    assert values.numel() == prod(place.shape)
+    return llama.reorder_rows(values, place.heads, back=True)
+
+
+def _named(stored: StoredTensor, name: str) -> StoredTensor:
+    return StoredTensor(name, stored.type_name, stored.shape, stored.data)
+
+
+def build_gguf_importer(config: GgufImporterConfig) -> GgufImporter:
+    """Factory of `gguf`."""
+    return GgufImporter()

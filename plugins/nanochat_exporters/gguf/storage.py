@@ -1,0 +1,113 @@
+"""Which ggml type a tensor is stored in, and the tensor in that type; nothing is rounded unless it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nanochat_exporters.gguf.blocks import BLOCK_TYPES, BlockType, Scales
+from nanochat_framework.errors import UsageError
+from nanochat_framework.model.quantized import QuantizedWeight
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor as a file holds it.
+
+    `type_name` is the ggml type; `data` is (..., K) float32 or float16, or (..., bytes of a row) uint8 for block types;
+    `shape` is the logical shape, last dimension fastest.
+    """
+
+    name: str
+    type_name: str
+    shape: tuple[int, ...]
+    data: npt.NDArray[Any]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes in the file, without alignment."""
+        return int(self.data.nbytes)
+
+
+def store_float(name: str, tensor: Tensor, type_name: str = "F32") -> StoredTensor:
+    """A float tensor as F32 (every bit) or F16 (rounded). Raises UsageError where float16 would overflow."""
+    values = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
+    if type_name == "F16":
+        if np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
+            raise UsageError(f"{name}: has values beyond float16's range; export with embedding_type=f32")
+        return StoredTensor(name, "F16", values.shape, values.astype(np.float16))
+    return StoredTensor(name, "F32", values.shape, values)
+
+
+def store_quantized(name: str, weight: QuantizedWeight) -> StoredTensor:
+    """Codes and scales in the smallest block type that holds them exactly. Raises UsageError where none does."""
+    codes = weight.codes.cpu().numpy()
+    scales = weight.scales.cpu().numpy()
+    kind = choose_block_type(name, weight)
+    _check_scales(name, scales)
+    data = kind.pack(codes, _scale_of_each_block(scales, weight, kind))
+    return StoredTensor(name, kind.name, tuple(codes.shape), data)
+
+
+def choose_block_type(name: str, weight: QuantizedWeight) -> BlockType:
+    """The smallest block type whose blocks lie inside the weight's groups and whose codes reach far enough.
+
+    Raises UsageError naming the tensor and the remedy.
+    """
+    in_features = weight.codes.shape[-1]
+    smallest, largest = int(weight.codes.min()), int(weight.codes.max())
+    for kind in BLOCK_TYPES.values():
+        inside_groups = weight.scales.shape[-1] == 1 or weight.group_size % kind.block == 0
+        if in_features % kind.block == 0 and inside_groups and kind.smallest <= smallest and largest <= kind.largest:
+            return kind
+    if in_features % 32:
+        raise UsageError(
+            f"{name}: GGUF blocks need a multiple of 32 input features, this map has {in_features}; "
+            f"train with a width that is one (multiples of 256 take least space)"
+        )
+    raise UsageError(
+        f"{name}: GGUF blocks of 32 do not fit scale groups of {weight.group_size}; "
+        f"train with a group_size that is a multiple of 32 (of 256 takes least space)"
+    )
+
+
+def restore_quantized(stored: StoredTensor, group_size: int | None) -> QuantizedWeight:
+    """Codes and scales of a block type. `group_size` joins blocks that share one scale again (None: one block a group).
+
+    Raises UsageError if the blocks of a group hold different scales.
+    """
+    kind = BLOCK_TYPES[stored.type_name]
+    codes, scales = kind.unpack(stored.data)
+    group_size = group_size or kind.block
+    blocks_per_group = -(-min(group_size, codes.shape[-1]) // kind.block)
+    if group_size < codes.shape[-1] and group_size % kind.block:
+        raise UsageError(f"{stored.name}: scale groups of {group_size} do not consist of whole {kind.name} blocks")
+    joined = np.ascontiguousarray(scales[..., ::blocks_per_group])
+    again = np.repeat(joined, blocks_per_group, axis=-1)[..., : scales.shape[-1]]
+    if not np.array_equal(again.view(np.uint32), scales.view(np.uint32)):
+        raise UsageError(f"{stored.name}: the scales inside a group of {group_size} differ; the file is damaged")
+    return QuantizedWeight(torch.from_numpy(codes), torch.from_numpy(joined), group_size)
+
+
+def _scale_of_each_block(scales: Scales, weight: QuantizedWeight, kind: BlockType) -> Scales:
+    n_blocks = weight.codes.shape[-1] // kind.block
+    if scales.shape[-1] == 1:
+        return np.repeat(scales, n_blocks, axis=-1)
+    return np.repeat(scales, weight.group_size // kind.block, axis=-1)[..., :n_blocks]
+
+
+def _check_scales(name: str, scales: Scales) -> None:
+    with np.errstate(over="ignore"):
+        rounded = scales.astype(np.float16).astype(np.float32)
+    if not np.isfinite(scales).all():
+        raise UsageError(f"{name}: has scales that are not finite numbers; the model cannot be used")
+    if not np.array_equal(rounded.view(np.uint32), scales.view(np.uint32)):
+        raise UsageError(
+            f"{name}: its scales are not float16 values, so GGUF would change them; "
+            f"the quantizer must round its scales through float16"
+        )

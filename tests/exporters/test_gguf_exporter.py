@@ -1,0 +1,304 @@
+"""The exporter and the importer together: which architecture, which storage, what comes back, what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nanochat_exporters.config import GgufConfig
+from nanochat_exporters.gguf.contents import Contents
+from nanochat_exporters.gguf.exporter import GgufExporter
+from nanochat_exporters.gguf.file_reader import GgufFile
+from nanochat_exporters.gguf.file_writer import write_file
+from nanochat_exporters.gguf.importer import GgufImporter
+from nanochat_exporters.gguf.storage import StoredTensor
+from nanochat_framework.contracts.exporter import ExportReport, ModelBundle
+from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.inference.bundle import model_from_bundle
+from nanochat_framework.inference.comparison import compare
+from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins import Registry
+from tests.exporters.models import TERNARY, build, float_twin, small_tokenizer
+from tests.laws.combinations import random_tokens
+
+SMALL: dict[str, Any] = {
+    "dim": 32,
+    "n_layers": 1,
+    "max_seq_len": 32,
+    "attention": {"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16},
+    "ffn": {"name": "swiglu", "hidden_dim": 64},
+}
+
+
+def export(bundle: ModelBundle, path: Path, **options: Any) -> ExportReport:
+    """Write with some options."""
+    return GgufExporter(GgufConfig(**options)).export(bundle, path)
+
+
+def types_in(path: Path) -> dict[str, str]:
+    """Tensor name -> ggml type."""
+    with GgufFile(path) as file:
+        return {name: entry.type_name for name, entry in file.tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("group_size", "down", "others"),
+    [(256, "Q4_0", "TQ2_0"), (128, "Q4_0", "Q4_0"), ("row", "Q4_0", "TQ2_0"), ("tensor", "Q4_0", "TQ2_0")],
+)
+def test_every_grouping_is_exact(
+    registry: Registry, tmp_path: Path, group_size: int | str, down: str, others: str
+) -> None:
+    ffn = {"name": "swiglu", "hidden_dim": 352}  # 11 blocks of 32, a partial last group
+    _, bundle = build(registry, [{**TERNARY[0], "group_size": group_size}], ffn=ffn)
+    path = tmp_path / "x.gguf"
+    report = export(bundle, path)
+    kinds = types_in(path)
+    assert kinds["blk.0.ffn_down.weight"] == down and kinds["blk.1.attn_q.weight"] == others
+    assert report.n_bytes == path.stat().st_size
+    assert compare(bundle, GgufImporter().load(path, registry)).exact
+
+
+def test_stock_decoders_see_the_values_that_training_used(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, TERNARY, tie_embeddings=False)
+    export(bundle, tmp_path / "x.gguf")
+    by_name = {t.name: t for t in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
+    for file_name, name in (("blk.1.ffn_up", "blocks.1.ffn.up"), ("blk.0.attn_v", "blocks.0.attention.value")):
+        tensor, weight = by_name[f"{file_name}.weight"], bundle.tensors[f"{name}.weight"]
+        assert isinstance(weight, QuantizedWeight)
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        np.testing.assert_array_equal(values, weight.dequantize().numpy())
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "architecture llama: stock llama.cpp runs this file"),
+        ({"ffn": {"name": "relu2", "hidden_dim": 64}}, "architecture nanochat: .* because blocks.0.ffn is .* relu2"),
+        ({"residual": {"name": "probe/two_streams"}}, "architecture nanochat: .* because TwoStreamsConfig"),
+    ],
+)
+@torch.no_grad()
+def test_auto_says_what_it_chose_and_why(
+    probe_registry: Registry, tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    model, bundle = build(probe_registry, [{**TERNARY[0], "group_size": 32}], **{**SMALL, **changes})
+    report = export(bundle, tmp_path / "x.gguf")
+    assert re.match(expected, report.lines[0])
+    tokens = random_tokens(2, 20, 608)
+    assert torch.equal(model_from_bundle(GgufImporter().load(tmp_path / "x.gguf", probe_registry))(tokens), model(tokens))
+
+
+def test_an_architecture_can_be_demanded(registry: Registry, tmp_path: Path) -> None:
+    _, llama_model = build(registry, [], **SMALL)
+    assert "asked for" in export(llama_model, tmp_path / "x.gguf", architecture="nanochat").lines[0]
+    assert compare(llama_model, GgufImporter().load(tmp_path / "x.gguf", registry)).exact
+    _, other = build(registry, [], **{**SMALL, "ffn": {"name": "relu2", "hidden_dim": 64}})
+    with pytest.raises(UsageError, match="llama cannot carry this model: blocks.0.ffn .*architecture=nanochat"):
+        export(other, tmp_path / "y.gguf", architecture="llama")
+    assert not (tmp_path / "y.gguf").exists()
+
+
+def test_what_blocks_cannot_hold_names_the_tensor(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, TERNARY, **{**SMALL, "ffn": {"name": "swiglu", "hidden_dim": 40}})
+    with pytest.raises(UsageError, match="blocks.0.ffn.down.weight: .*multiple of 32 input features.* 40"):
+        export(bundle, tmp_path / "x.gguf")
+
+
+def test_a_float16_embedding_is_rounded_and_says_so(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, TERNARY, tie_embeddings=False)
+    report = export(bundle, tmp_path / "x.gguf", embedding_type="f16")
+    assert "rounded to float16" in report.lines[-1]
+    result = compare(bundle, GgufImporter().load(tmp_path / "x.gguf", registry))
+    assert set(result.rounded_floats) == {"embedding.weight", "head.weight"} and not result.changed_floats
+    assert result.as_asked and not result.exact and result.logits < 0.02
+
+
+def test_comparison_sees_one_changed_bit(registry: Registry) -> None:
+    _, bundle = build(registry, TERNARY)
+    weight, norm = bundle.tensors["blocks.0.ffn.up.weight"], bundle.tensors["final_norm.weight"]
+    assert isinstance(weight, QuantizedWeight) and isinstance(norm, torch.Tensor)
+    codes, scales, gains = weight.codes.clone(), weight.scales.clone(), norm.clone()
+    codes[0, 0] = 1 - codes[0, 0].abs()
+    scales.view(torch.int32)[0, 0] ^= 1 << 13
+    gains.view(torch.int32)[0] ^= 1
+    changed = {
+        "changed_codes": ("blocks.0.ffn.up.weight", QuantizedWeight(codes, weight.scales, 256)),
+        "changed_scales": ("blocks.0.ffn.up.weight", QuantizedWeight(weight.codes, scales, 256)),
+        "changed_floats": ("final_norm.weight", gains),
+    }
+    for field, (name, tensor) in changed.items():
+        result = compare(bundle, replace(bundle, tensors={**bundle.tensors, name: tensor}))
+        assert getattr(result, field) == (name,) and not result.exact and not result.as_asked
+
+
+def test_facts_are_keys_and_come_back(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, [], **SMALL)
+    bundle = replace(bundle, metadata={"name": "first", "step": 7, "tokens": 2**33, "license": "MIT"})
+    export(bundle, tmp_path / "x.gguf")
+    again = GgufImporter().load(tmp_path / "x.gguf", registry)
+    assert again.metadata == {**bundle.metadata, "architecture": "llama"}
+    assert again.tokenizer is None
+    with GgufFile(tmp_path / "x.gguf") as file:
+        assert file.keys["tokenizer.ggml.model"] == "none" and file.keys["general.file_type"] == 0
+    export(bundle, tmp_path / "y.gguf", name="other", license="Apache-2.0")
+    assert GgufImporter().load(tmp_path / "y.gguf", registry).metadata["license"] == "Apache-2.0"
+
+
+Change = Callable[[Contents], Contents]
+
+
+def rewrite(source: Path, target: Path, change: Change) -> Path:
+    """A copy of a file with changed contents."""
+    with GgufFile(source) as file:
+        keys = {key: value for key, value in file.keys.items() if key != "general.architecture"}
+        tensors = [file.read(name) for name in file.tensors]
+        architecture = str(file.keys["general.architecture"])
+    write_file(change(Contents(architecture, keys, tensors)), target)
+    return target
+
+
+def without_our_keys(contents: Contents) -> Contents:
+    """As a foreign program would have written it."""
+    return replace(contents, keys={k: v for k, v in contents.keys.items() if not k.startswith("nanochat.")})
+
+
+@pytest.fixture
+def exported(registry: Registry, tmp_path: Path) -> tuple[ModelBundle, Path]:
+    """An untied ternary model and its file."""
+    _, bundle = build(registry, TERNARY, tie_embeddings=False)
+    bundle = replace(bundle, tokenizer=small_tokenizer())
+    export(bundle, tmp_path / "model.gguf")
+    return bundle, tmp_path / "model.gguf"
+
+
+@torch.no_grad()
+def test_a_foreign_llama_file_is_read(exported: tuple[ModelBundle, Path], registry: Registry, tmp_path: Path) -> None:
+    bundle, path = exported
+    again = GgufImporter().load(rewrite(path, tmp_path / "foreign.gguf", without_our_keys), registry)
+    assert again.quantizers == () and isinstance(again.tensors["blocks.0.ffn.up.weight"], QuantizedWeight)
+    tokens = random_tokens(1, 20, 608)
+    expected = model_from_bundle(float_twin(bundle))(tokens)  # activations are rounded only where a quantizer says so
+    torch.testing.assert_close(model_from_bundle(again)(tokens), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("type_name", ["F16", "BF16", "Q8_0", "Q4_0", "Q5_1"])
+def test_other_tensor_types_are_read(
+    exported: tuple[ModelBundle, Path], registry: Registry, tmp_path: Path, type_name: str
+) -> None:
+    kind = gguf.GGMLQuantizationType[type_name]
+    values: dict[str, Any] = {}
+
+    def requantise(contents: Contents) -> Contents:
+        tensors = []
+        for stored in without_our_keys(contents).tensors:
+            if stored.name in ("token_embd.weight", "output.weight"):
+                data = gguf.quants.quantize(stored.data, kind)
+                values[stored.name] = gguf.quants.dequantize(data, kind)
+                stored = StoredTensor(stored.name, type_name, stored.shape, data)
+            tensors.append(stored)
+        return replace(without_our_keys(contents), tensors=tensors)
+
+    again = GgufImporter().load(rewrite(exported[1], tmp_path / "foreign.gguf", requantise), registry)
+    model = model_from_bundle(again)
+    parameters = dict(model.named_parameters())
+    np.testing.assert_array_equal(parameters["embedding.weight"].numpy(), values["token_embd.weight"])
+    np.testing.assert_array_equal(parameters["head.weight"].numpy(), values["output.weight"])
+
+
+def set_key(key: str, value: Any, *, foreign: bool = False) -> Change:
+    """Change (or, with None, remove) a key."""
+
+    def change(contents: Contents) -> Contents:
+        contents = without_our_keys(contents) if foreign else contents
+        keys = {k: v for k, v in contents.keys.items() if k != key}
+        return replace(contents, keys=keys if value is None else {**keys, key: value})
+
+    return change
+
+
+def drop_tensor(contents: Contents) -> Contents:
+    """Without the last one."""
+    return replace(contents, tensors=contents.tensors[:-1])
+
+
+def add_tensor(contents: Contents) -> Contents:
+    """With one too many."""
+    extra = StoredTensor("rope_freqs.weight", "F32", (4,), np.ones(4, dtype=np.float32))
+    return replace(contents, tensors=[*contents.tensors, extra])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (drop_tensor, "has no tensor output.weight"),
+        (add_tensor, "no place for its tensor rope_freqs.weight"),
+        (lambda contents: replace(contents, architecture="qwen3"), "architecture 'qwen3'; llama and nanochat"),
+        (set_key("nanochat.format_version", 2), "format_version 2, this version reads 1"),
+        (set_key("nanochat.model", "{"), "nanochat.model is not JSON"),
+        (set_key("nanochat.model", None), "nanochat.model is missing"),
+        (set_key("nanochat.model", '{"name": "mamba"}'), "nanochat.model: unknown model 'mamba'"),
+        (set_key("nanochat.quantizers", '[{"match": "*", "name": "none"}]'), "quantizers: 0: unknown quantizer"),
+        (set_key("nanochat.group_sizes", "[]"), "group_sizes does not map"),
+        (set_key("nanochat.group_sizes", '{"blocks.0.ffn.up.weight": 100}'), "groups of 100"),
+        (set_key("llama.block_count", None, foreign=True), "llama.block_count is None"),
+        (set_key("llama.embedding_length", 128, foreign=True), r"is \(608, 256\), the model it describes has \(608, 128\)"),
+        (set_key("llama.expert_count", 8, foreign=True), "has experts"),
+        (set_key("llama.rope.scaling.type", "yarn", foreign=True), "scales its rotary positions"),
+        (set_key("llama.rope.dimension_count", 32, foreign=True), "rope.dimension_count is not the width of a head"),
+        (set_key("llama.attention.head_count", 0, foreign=True), "head_count is 0"),
+        (set_key("llama.attention.head_count_kv", 3, foreign=True), "n_kv_heads 3 must divide"),
+        (set_key("llama.attention.layer_norm_rms_epsilon", None, foreign=True), "epsilon is None"),
+    ],
+)
+def test_files_that_do_not_fit_together_say_where(
+    exported: tuple[ModelBundle, Path], registry: Registry, tmp_path: Path, change: Change, expected: str
+) -> None:
+    path = rewrite(exported[1], tmp_path / "odd.gguf", change)
+    with pytest.raises(UsageError, match=expected) as caught:
+        GgufImporter().load(path, registry)
+    assert "odd.gguf" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_plain_files_that_claim_our_architecture(registry: Registry, tmp_path: Path) -> None:
+    write_file(Contents("nanochat", {}, []), tmp_path / "x.gguf")
+    with pytest.raises(UsageError, match="nanochat.format_version is missing"):
+        GgufImporter().load(tmp_path / "x.gguf", registry)
+
+
+@pytest.fixture(scope="module", params=["llama", "nanochat"])
+def small_file(request: pytest.FixtureRequest, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a small exported file of each architecture, and where its header ends."""
+    _, bundle = build(registry, [{**TERNARY[0], "group_size": 32}], **{**SMALL, "vocab_size": 40})
+    path = tmp_path_factory.mktemp("small") / "small.gguf"
+    export(bundle, path, architecture=request.param)
+    return path.read_bytes()
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_is_one_line_or_harmless(
+    tmp_path: Path, registry: Registry, small_file: bytes, data: st.DataObject
+) -> None:
+    """Cut short or with flipped bits, mostly in the header, a file loads or is refused; it never ends in a traceback."""
+    path, damaged = tmp_path / "damaged.gguf", bytearray(small_file)
+    if data.draw(st.booleans()):
+        damaged = damaged[: data.draw(st.integers(0, len(damaged) - 1))]
+    else:
+        for _ in range(data.draw(st.integers(1, 3))):
+            bit = data.draw(st.integers(0, 8 * 4000 - 1))
+            damaged[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(damaged)
+    try:
+        model_from_bundle(GgufImporter().load(path, registry))
+    except NanochatError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,109 @@
+"""The llama architecture: what it carries, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanochat_exporters.gguf import llama
+from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_framework.inference.tables import select_model
+from nanochat_framework.model.description import (
+    Block,
+    Embedding,
+    GatedFeedForward,
+    Linear,
+    ModelDescription,
+    RmsNorm,
+    Rotary,
+    SoftmaxAttention,
+    TensorSpec,
+)
+from nanochat_framework.plugins import Registry
+from tests.exporters.models import model_table
+
+
+def describe(registry: Registry, **changes: Any) -> ModelDescription:
+    """The description of a decoder."""
+    description = select_model(model_table(**changes), "model", registry).config.describe()
+    assert isinstance(description, ModelDescription)
+    return description
+
+
+@given(heads=st.integers(1, 6), half=st.integers(1, 8))
+def test_reordering_pairs_and_back(heads: int, half: int) -> None:
+    rows = torch.arange(heads * 2 * half)
+    moved = llama.reorder_rows(rows, heads)
+    assert torch.equal(llama.reorder_rows(moved, heads, back=True), rows)
+    for head in range(heads):
+        for pair in range(half):
+            start = head * 2 * half
+            assert moved[start + 2 * pair] == start + pair
+            assert moved[start + 2 * pair + 1] == start + pair + half
+
+
+def test_keys_and_tensors_of_a_model_it_carries(registry: Registry) -> None:
+    description = describe(registry, tie_embeddings=False)
+    keys = llama.keys(description)
+    assert keys["llama.attention.head_count_kv"] == 2 and keys["llama.rope.dimension_count"] == 64
+    placed = llama.placements(description)
+    assert {place.name for place in placed} == {spec.name for spec in description.tensors()}
+    assert len(placed) == 1 + 9 * 2 + 2
+    assert {place.file_name: place.heads for place in placed if place.heads} == {
+        f"blk.{layer}.attn_{which}.weight": heads for layer in range(2) for which, heads in (("q", 4), ("k", 2))
+    }
+
+
+def test_norms_without_gains_are_written_as_ones(registry: Registry) -> None:
+    placed = llama.placements(describe(registry, norm={"name": "rms", "affine": False}))
+    ones = [place for place in placed if place.name is None]
+    assert [place.file_name for place in ones][:2] == ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"]
+    assert llama.ones(ones[0]).data.tolist() == [1.0] * 256
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ffn": {"name": "relu2", "hidden_dim": 512}}, r"blocks\.0\.ffn is a plain feed-forward with relu2"),
+        ({"attention": {"name": "probe/recurrent"}}, "RecurrentConfig does not describe itself"),
+        ({"residual": {"name": "probe/two_streams"}}, "TwoStreamsConfig does not describe itself"),
+        ({"ffn": {"name": "probe/top2"}}, "Top2Config does not describe itself"),
+    ],
+)
+def test_components_it_lacks_are_named(probe_registry: Registry, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CannotCarry, match=expected):
+        llama.placements(describe(probe_registry, **changes))
+
+
+def _parts(description: ModelDescription) -> tuple[Block, SoftmaxAttention, GatedFeedForward, RmsNorm]:
+    block = description.blocks[1]
+    assert isinstance(block.mixer, SoftmaxAttention) and isinstance(block.ffn, GatedFeedForward)
+    assert isinstance(block.ffn_norm, RmsNorm)
+    return block, block.mixer, block.ffn, block.ffn_norm
+
+
+def test_details_it_lacks_are_named(registry: Registry) -> None:
+    """Descriptions that no first-party component makes yet, but a stranger's may."""
+    whole = describe(registry)
+    block, mixer, ffn, norm = _parts(whole)
+    bias = TensorSpec("blocks.1.attention.query.bias", (256,), "bias")
+    wide = Linear(TensorSpec("blocks.1.ffn.gate.weight", (768, 256), "matrix"))
+    blocks = {
+        "no rotary": replace(block, mixer=replace(mixer, rotary=None)),
+        "turns 32 of 64 channels": replace(block, mixer=replace(mixer, rotary=Rotary(1e4, 32))),
+        "scales its scores by 1": replace(block, mixer=replace(mixer, scale=1.0)),
+        "blocks.1.attention.query.bias is a bias": replace(block, mixer=replace(mixer, query=replace(mixer.query, bias=bias))),
+        "differ in their attention": replace(block, mixer=replace(mixer, n_kv_heads=1)),
+        "differ in their feed-forward width": replace(block, ffn=replace(ffn, gate=wide)),
+        "different eps": replace(block, ffn_norm=replace(norm, eps=1e-3)),
+    }
+    for expected, changed in blocks.items():
+        with pytest.raises(CannotCarry, match=expected):
+            llama.placements(replace(whole, blocks=(whole.blocks[0], changed)))
+    with pytest.raises(CannotCarry, match="scaled by 16"):
+        llama.placements(replace(whole, embedding=Embedding(whole.embedding.weight, scale=16.0)))

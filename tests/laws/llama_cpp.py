@@ -68,5 +68,5 @@ class Llama:
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 (the address is the server's own)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())

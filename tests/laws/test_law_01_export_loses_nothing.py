@@ -118,7 +118,7 @@ def _train(model: LanguageModel, ids: Tensor, steps: int = 40) -> None:
         logits = model(batch[:, :-1])
         loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
 

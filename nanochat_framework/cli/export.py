@@ -49,9 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.cli.common import load_host
     from nanochat_framework.errors import NanochatError
     from nanochat_framework.inference.bundle import bundle_from
+    from nanochat_framework.kernels.table import KernelTable, activate
 
     target, format_name, output = _what(arguments)
     registry = load_host().registry
+    activate(KernelTable(registry))
     exporter = _exporter(format_name, arguments.option, registry)
     bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
     _refuse_mhc(arguments.mhc, bundle)

@@ -43,6 +43,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts from the prompt, seeds SEED, SEED+1, ..."
     )
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where it runs (default auto)"
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
 
@@ -54,15 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
     from nanochat_framework.inference.engine import TextGenerator
     from nanochat_framework.inference.prefix import read_prompt
+    from nanochat_framework.kernels.table import KernelTable, activate
+    from nanochat_framework.training.setup import choose_device
 
     if arguments.samples < 1:
         raise UsageError(f"--samples must be at least 1, not {arguments.samples}")
     settings = [_settings(arguments, arguments.seed + number) for number in range(arguments.samples)]
     prompt = _prompt(arguments.prompt)
-    bundle = bundle_from(arguments.model, load_host().registry, runs_dir=arguments.runs_dir)
+    device, registry = choose_device(arguments.device), load_host().registry
+    activate(KernelTable(registry))
+    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
     if bundle.tokenizer is None:
         raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
-    generator = TextGenerator(model_from_bundle(bundle), bundle.tokenizer)
+    generator = TextGenerator(model_from_bundle(bundle, device=device), bundle.tokenizer)
     ids = generator.prompt(prompt)
     prefix = read_prompt(generator.model, ids) if arguments.samples > 1 else ids
     for number, each in enumerate(settings):
@@ -79,10 +86,11 @@ def _settings(arguments: argparse.Namespace, seed: int) -> GenerationSettings:
     return GenerationSettings(max_tokens=arguments.max_tokens, sampling=sampling, stop=tuple(arguments.stop))
 
 
-def _prompt(text: str) -> str:
-    if text != "-":
-        return text
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+def _prompt(text: str) -> bytes:
+    """The bytes that were typed or piped in, UTF-8 or not."""
+    import os
+
+    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
 
 
 def _show(piece: str) -> None:
@@ -93,7 +101,7 @@ def _finish(
     arguments: argparse.Namespace,
     bundle: ModelBundle,
     number: int,
-    prompt: str,
+    prompt: bytes,
     settings: GenerationSettings,
     completion: Completion,
 ) -> None:
@@ -103,7 +111,7 @@ def _finish(
     if arguments.json:
         record = {
             "model": bundle.metadata.get("name"),
-            "prompt": prompt,
+            "prompt": prompt.decode("utf-8", "replace"),
             "text": completion.text,
             "tokens": completion.tokens,
             "finish_reason": completion.finish_reason,

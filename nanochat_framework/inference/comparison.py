@@ -116,4 +116,3 @@ def _verdict(changed: tuple[str, ...], total: int) -> str:
     if not changed:
         return f"all of {total} tensors equal bit for bit"
     return f"{len(changed)} of {total} tensors differ, {changed[0]} first"
-

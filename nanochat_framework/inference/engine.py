@@ -66,8 +66,8 @@ class TextGenerator:
         self.model, self.tokenizer = model, tokenizer
         self._n_tokens = min(model.vocab_size, tokenizer.vocab_size)
 
-    def prompt(self, text: str) -> list[int]:
-        """Ids of a text at the start of a document: bos, then the text."""
+    def prompt(self, text: str | bytes) -> list[int]:
+        """Ids of a text (or any bytes) at the start of a document: bos, then the text."""
         return [self.tokenizer.bos_id, *self.tokenizer.encode(text)]
 
     def generate(

@@ -97,7 +97,9 @@ def test_details_it_lacks_are_named(registry: Registry) -> None:
         "no rotary": replace(block, mixer=replace(mixer, rotary=None)),
         "turns 32 of 64 channels": replace(block, mixer=replace(mixer, rotary=Rotary(1e4, 32))),
         "scales its scores by 1": replace(block, mixer=replace(mixer, scale=1.0)),
-        "blocks.1.attention.query.bias is a bias": replace(block, mixer=replace(mixer, query=replace(mixer.query, bias=bias))),
+        "blocks.1.attention.query.bias is a bias": replace(
+            block, mixer=replace(mixer, query=replace(mixer.query, bias=bias))
+        ),
         "differ in their attention": replace(block, mixer=replace(mixer, n_kv_heads=1)),
         "differ in their feed-forward width": replace(block, ffn=replace(ffn, gate=wide)),
         "different eps": replace(block, ffn_norm=replace(norm, eps=1e-3)),

@@ -75,7 +75,9 @@ def test_what_no_type_holds_is_refused_with_the_remedy(in_features: int, group_s
         store_quantized("blocks.3.ffn.down.weight", quantized(in_features, group_size))
 
 
-@pytest.mark.parametrize(("scale", "expected"), [(0.1, "not float16 values"), (1e6, "not float16"), (float("nan"), "finite")])
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(0.1, "not float16 values"), (1e6, "not float16"), (float("nan"), "finite")]
+)
 def test_scales_that_would_change_are_refused(scale: float, expected: str) -> None:
     weight = QuantizedWeight(torch.ones(1, 256, dtype=torch.int8), torch.tensor([[scale]]), 256)
     with pytest.raises(UsageError, match=f"w: .*{expected}"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -31,7 +30,9 @@ def tokenizer() -> Tokenizer:
 @pytest.fixture(scope="module")
 def judge(registry: Registry, tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Llama:
     """A file with this vocabulary, loaded by llama.cpp."""
-    _, bundle = build(registry, [], dim=32, n_layers=1, attention={"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16})
+    _, bundle = build(
+        registry, [], dim=32, n_layers=1, attention={"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16}
+    )
     path = tmp_path_factory.mktemp("vocabulary") / "model.gguf"
     GgufExporter(GgufConfig()).export(replace(bundle, tokenizer=tokenizer), path)
     return Llama(path)
@@ -77,7 +78,12 @@ def test_a_foreign_vocabulary_is_none_of_ours() -> None:
 
 def test_llama_cpp_makes_the_same_ids(judge: Llama, tokenizer: Tokenizer) -> None:
     rng = random.Random(0)
-    texts = ["def f(x):\n    return 1234567\n\n\n  x", "it's WE'LL ünïcödé 日本語 🎉", "<|im_start|>user", "a\u00a0b\u2003c"]
+    texts = [
+        "def f(x):\n    return 1234567\n\n\n  x",
+        "it's WE'LL ünïcödé 日本語 🎉",
+        "<|im_start|>user",
+        "a\u00a0b\u2003c",
+    ]
     texts += [corpus()[start : start + 1000] for start in range(0, 10_000, 1000)]
     texts += ["".join(rng.choice("ab \n\t1'S.é日\r") for _ in range(40)) for _ in range(60)]
     for text in texts:

@@ -17,7 +17,10 @@ from nanochat_framework.plugins import Registry
 from tests.exporters.models import small_tokenizer
 
 GREEDY = Sampling(temperature=0)
-MIXERS = {"gqa": {"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16}, "recurrent": {"name": "probe/recurrent"}}
+MIXERS = {
+    "gqa": {"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16},
+    "recurrent": {"name": "probe/recurrent"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,8 @@ def test_rows_without_a_token_are_never_drawn(generator: TextGenerator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "expected"), [([], "no tokens"), ([608], "outside .* 608"), ([-1], "outside"), ([1] * 65, "65 tokens .* 64")]
+    ("ids", "expected"),
+    [([], "no tokens"), ([608], "outside .* 608"), ([-1], "outside"), ([1] * 65, "65 tokens .* 64")],
 )
 def test_prompts_that_cannot_be_read(generator: TextGenerator, ids: list[int], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):

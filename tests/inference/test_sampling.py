@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,9 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p(logits: Tensor, p: float, t
     kept = probabilities[ids]
     assert kept.sum() >= p - 1e-5
     assert len(kept) == 1 or len(kept) == len(logits) or kept.sum() - kept.min() < p + 1e-5
-    assert kept.min() >= torch.tensor([q for i, q in enumerate(probabilities) if i not in set(ids.tolist())] + [0.0]).max()
+    assert (
+        kept.min() >= torch.tensor([q for i, q in enumerate(probabilities) if i not in set(ids.tolist())] + [0.0]).max()
+    )
 
 
 @given(LOGITS, st.integers(0, 60), st.floats(0.01, 1), TEMPERATURES, st.integers(0, 2**63 - 1))
@@ -96,9 +99,12 @@ def test_damaged_logits_are_one_line(logits: list[float], temperature: float) ->
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("temperature", -1), ("temperature", float("nan")), ("temperature", float("inf")), ("top_k", -1)]
-    + [("top_p", 0), ("top_p", 1.1), ("top_p", float("nan")), ("seed", -1), ("seed", 2**63)],
+    [
+        *(("temperature", value) for value in (-1, float("nan"), float("inf"))),
+        *(("top_p", value) for value in (0, 1.1, float("nan"))),
+        *(("top_k", -1), ("seed", -1), ("seed", 2**63)),
+    ],
 )
-def test_meaningless_settings_are_named(setting: str, value: float) -> None:
+def test_meaningless_settings_are_named(setting: str, value: Any) -> None:
     with pytest.raises(UsageError, match=setting):
         Sampling(**{setting: value})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import numpy.typing as npt
 Codes = npt.NDArray[np.int8]
 Scales = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+Number = TypeVar("Number", np.int8, np.uint8)
 
 _TQ2_SHIFTS = np.array([0, 2, 4, 6], dtype=np.uint8).reshape(4, 1)
 
@@ -42,7 +44,7 @@ class BlockType:
         return 8 * self.n_bytes / self.block
 
 
-def _blocks_of(data: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.generic]:
+def _blocks_of(data: npt.NDArray[Number], size: int) -> npt.NDArray[Number]:
     return data.reshape(*data.shape[:-1], -1, size)
 
 

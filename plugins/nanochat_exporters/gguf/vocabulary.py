@@ -60,12 +60,10 @@ def read_vocabulary(keys: Mapping[str, Any], where: str) -> Tokenizer | None:
     if not isinstance(tokens, list) or tokens[: len(SPECIAL_TOKENS)] != list(SPECIAL_TOKENS):
         return None
     merges = keys.get("tokenizer.ggml.merges")
-    spelled = isinstance(merges, list) and all(isinstance(text, str) for text in [*tokens, *merges])
     if (
-        not isinstance(types, list)
-        or len(types) != len(tokens)
-        or not spelled
-        or any(m.count(" ") != 1 for m in merges)
+        not (isinstance(types, list) and isinstance(merges, list) and len(types) == len(tokens))
+        or not all(isinstance(text, str) for text in [*tokens, *merges])
+        or any(merge.count(" ") != 1 for merge in merges)
     ):
         raise UsageError(f"{where}: tokenizer.ggml tokens, token_type and merges do not fit together")
     used = [text for text, kind in zip(tokens, types, strict=True) if kind != _UNUSED]

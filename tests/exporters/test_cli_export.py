@@ -1,0 +1,106 @@
+"""`nanochat export`, from the command line: both forms, the check, and every refusal in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanochat_framework.cli import main
+from nanochat_framework.config.run_config import RunConfig
+from tests.inference.test_bundle import write_checkpoint
+
+MakeConfig = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`runs/first` in the working directory, with a final checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
+    path = tmp_path / "runs" / "first"
+    path.mkdir(parents=True)
+    (path / "run.json").write_text("{}")
+    write_checkpoint(path / "checkpoints", "final", tiny_config(model__vocab_size=608))
+    return path
+
+
+def test_export_and_check(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "first", "--to", "gguf", "--output", "first.gguf", "--check"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("first.gguf\n  architecture llama: stock llama.cpp runs this file\n")
+    assert "Q4_0: 14 tensors" in text and "4.5 bits each" in text and "whole file: " in text
+    assert "codes: all of 14 tensors equal bit for bit" in text
+    assert "scales: all of 14 tensors equal bit for bit" in text
+    assert "float tensors: all of 6 tensors equal bit for bit" in text
+    assert "differ by at most 0.0e+00 of their range" in text
+
+
+def test_the_older_form_and_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = str(run / "checkpoints" / "final")
+    assert main(["export", "--checkpoint", checkpoint, "--gguf", "a.gguf", "--check", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["bytes"] == Path("a.gguf").stat().st_size
+    assert record["check"]["exact"] is True and record["check"]["logits"] == 0.0
+
+
+def test_a_gguf_is_exported_again_bit_for_bit(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "first", "--to", "gguf", "--output", "a.gguf"]) == 0
+    assert main(["export", "a.gguf", "--to", "gguf", "--output", "b.gguf"]) == 0
+    assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
+
+
+def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]
+    assert main([*command, "--option", "embedding_type=f16", "--option", 'name="My model"']) == 0
+    assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to float16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["first"], "say what to write: --to gguf --output FILE"),
+        (["--to", "gguf", "--output", "x"], "name one model"),
+        (["first", "--checkpoint", "x", "--gguf", "x"], "name one model"),
+        (["first", "--gguf", "x", "--output", "y"], "give one or the other"),
+        (["frist", "--to", "gguf", "--output", "x"], "no model 'frist'"),
+        (["first", "--to", "gguff", "--output", "x"], "unknown exporter 'gguff'; did you mean 'gguf'?"),
+        (["first", "--to", "gguf", "--output", "none/x"], "the folder none does not exist"),
+        (["first", "--to", "gguf", "--output", "runs"], "is a directory"),
+        (["first", "--gguf", "x", "--mhc", "y"], "has no mHC streams (its residual is AddResidual)"),
+        (["first", "--gguf", "x", "--option", "arch"], "write KEY=VALUE"),
+        (
+            ["first", "--gguf", "x", "--option", "arch=1"],
+            "--option arch: Extra inputs are not permitted (options of gguf: ",
+        ),
+        (["first", "--gguf", "x", "--option", "embedding_type=q4"], "--option embedding_type: Input should be"),
+    ],
+)
+def test_refusals(run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:
+    assert main(["export", *arguments]) == 2
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.count("\n") == 1
+    assert expected in written.err
+    assert not Path("x").exists()
+
+
+def test_a_file_that_does_not_read_back_fails(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file damaged between writing and reading back: what `--check` is for."""
+    from nanochat_exporters.gguf.file_writer import write_file
+
+    def write_and_damage(contents: Any, path: Path) -> int:
+        size = write_file(contents, path)
+        data = bytearray(path.read_bytes())
+        data[-100] ^= 1
+        path.write_bytes(data)
+        return size
+
+    monkeypatch.setattr("nanochat_exporters.gguf.exporter.write_file", write_and_damage)
+    assert main(["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]) == 1
+    written = capsys.readouterr()
+    assert "1 of " in written.out and "do not use this file" in written.err

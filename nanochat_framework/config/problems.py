@@ -85,7 +85,10 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: Mapping[str
     near = difflib.get_close_matches(key, allowed, n=1)
     if near:
         return f"unknown key for {owner}; did you mean {near[0]!r}?"
-    homes = [section for section, keys in known.items() if key in keys and not owner.startswith(section.strip("[]"))]
+    homes = sorted(
+        (section for section, keys in known.items() if key in keys and section != owner),
+        key=lambda section: not section.startswith("["),
+    )
     hint = f"; {key!r} belongs under {homes[0]}" if homes else ""
     listed = f"; it has: {', '.join(allowed)}" if allowed else "; it has no settings"
     return f"unknown key for {owner}{hint}{listed}"

@@ -65,10 +65,9 @@ def bundle_from_checkpoint(path: Path, registry: Registry) -> ModelBundle:
     Raises UsageError for a folder that is no whole checkpoint, or whose components are not installed.
     """
     path = path.absolute()
-    if path.parent.name == CHECKPOINTS:
-        problems = CheckpointStore(path.parent).verify(path)
-        if problems:
-            raise UsageError(f"{path}: not a whole checkpoint: {problems[0]}")
+    problems = CheckpointStore.verify(path)
+    if problems:
+        raise UsageError(f"{path}: not a whole checkpoint: {problems[0]}")
     return _read_checkpoint(path, registry)
 
 

@@ -77,7 +77,7 @@ def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activat
     description = inventory.description
     guessed = _guessed(inventory)
     if description is None:
-        return Activations(guessed.bytes(itemsize), 0, 0, 0, 0)
+        return Activations(guessed.bytes(itemsize), 0, 0, 0, inventory.dim)
     kept = guessed + _norm(description.final_norm, description.dim)
     for block in description.blocks:
         kept += _block(block, description.dim)

@@ -14,7 +14,7 @@ from nanochat_framework.config.rules import first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model import roles
 from nanochat_framework.planning.activations import FP32, Activations, activations
-from nanochat_framework.planning.device import planned_device, runtime_bytes
+from nanochat_framework.planning.device import allocator_bytes, planned_device, runtime_bytes
 from nanochat_framework.planning.inventory import Inventory, take_inventory
 from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
 
@@ -36,6 +36,7 @@ class MemoryRow:
     state: int | None
     activations: int
     temporaries: int
+    allocator: int
     runtime: int
 
     @property
@@ -57,6 +58,7 @@ class MemoryRow:
             "optimizer": self.state or 0,
             "activations": self.activations,
             "temporaries": self.temporaries,
+            "allocator": self.allocator,
             "runtime": self.runtime,
         }
 
@@ -105,6 +107,7 @@ class MemoryPlan:
             state=self.state,
             activations=alive,
             temporaries=temporaries,
+            allocator=allocator_bytes(self.device, kept, tokens * self.activations.dim * self.itemsize),
             runtime=runtime_bytes(self.device),
         )
 

@@ -12,7 +12,8 @@ from nanochat_framework.planning.sizes import format_count, format_size
 _PEAK = {LOSS: "loss", BACKWARD: "backward", UPDATE: "update"}
 _EXPLAINED = (
     "* as configured. weights: fp32 masters. copies: weights as products use them (rounded, or bf16). temporaries: one",
-    "chunk of logits, or the backward pass's, or the optimizer's, at the peak. runtime: the process before any tensor.",
+    "chunk of logits, or the backward pass's, or the optimizer's, at the peak. allocator: what it holds beside live",
+    "tensors. runtime: the process before any tensor.",
 )
 
 

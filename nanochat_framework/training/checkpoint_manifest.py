@@ -69,9 +69,9 @@ def _wrong(folder: Path, facts: _File, checksums: bool) -> Iterator[str]:
     try:
         size = file.stat().st_size
         if size != facts.size:
-            yield f"{name} has {size:,} bytes, {facts.size:,} were written"
+            yield f"{name} is not what was written: it has {size:,} bytes instead of {facts.size:,}"
         elif checksums and _sha256(file) != facts.sha256:
-            yield f"{name} is not what was written (its SHA-256 differs)"
+            yield f"{name} is not what was written: its SHA-256 differs"
     except FileNotFoundError:
         yield f"{name} is missing"
     except OSError as error:

@@ -19,6 +19,7 @@ from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
 from nanochat_framework.training.checkpoint import save_tensors
+from nanochat_framework.training.checkpoint_manifest import seal
 from nanochat_framework.training.checkpoint_store import CheckpointStore
 from tests.exporters.models import small_tokenizer
 from tests.laws.combinations import COMBINATIONS, changes, random_tokens
@@ -144,6 +145,7 @@ def test_damaged_checkpoints_say_where(
     meta = json.loads((copied / "meta.json").read_text())
     _set(meta, path, value)
     (copied / "meta.json").write_text(json.dumps(meta))
+    seal(copied, None)
     with pytest.raises(UsageError, match=expected) as caught:
         bundle_from(copied, registry)
     assert "copied" in str(caught.value) and "\n" not in str(caught.value)
@@ -155,4 +157,5 @@ def test_the_optimizers_plugin_is_not_needed(run: Path, registry: Registry, tmp_
     meta = json.loads((copied / "meta.json").read_text())
     meta["config"]["optimizer"] = [{"match": "*", "name": "somebody/elses"}]
     (copied / "meta.json").write_text(json.dumps(meta))
+    seal(copied, None)
     assert bundle_from(copied, registry).description.dim == 64

@@ -11,6 +11,7 @@ import pytest
 
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.training.checkpoint_manifest import seal
 from tests.inference.test_bundle import write_checkpoint
 
 MakeConfig = Callable[..., RunConfig]
@@ -95,5 +96,7 @@ def test_a_model_without_tokenizer_says_so(run: Path, capsys: pytest.CaptureFixt
     copied = tmp_path / "copied"
     (run / "checkpoints" / "final").rename(copied)
     (copied / "tokenizer.json").unlink()
+    (copied / "manifest.json").unlink()
+    seal(copied, None)
     assert main(["generate", "copied", "--prompt", "x"]) == 2
     assert "copied: has no tokenizer" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_plan_is_what_a_step_keeps_alive(
 ) -> None:
     config = tiny_config(**{**SMALL, **CASES[case], "train__precision": precision, "quantizer": quantizer})
     row = plan_memory(config).row(config.train.batch_size)
-    planned = row.total - row.runtime
+    planned = row.total - row.runtime - row.allocator
     above = 0.25 if row.phase == UPDATE else 0.05  # what an optimizer states is an upper bound
     assert -0.05 <= planned / _measured(config) - 1 <= above
 

@@ -79,7 +79,7 @@ def _wait_for_a_checkpoint_write(checkpoints: Path, process: subprocess.Popen[by
     deadline = time.monotonic() + LIMIT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if any(entry.name.startswith(".tmp-step_") for entry in os.scandir(checkpoints)):
+            if any(entry.name.startswith(".tmp-") and "step_" in entry.name for entry in os.scandir(checkpoints)):
                 return
         except FileNotFoundError:
             time.sleep(0.01)

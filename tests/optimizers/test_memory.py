@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,6 +40,19 @@ class TemporaryMemory(TorchDispatchMode):  # type: ignore[no-untyped-call, unuse
 
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9))), st.integers(1, 200))
+def test_batches_keep_to_the_limit_and_to_the_order(shapes: list[tuple[int, int]], limit: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batching, "MAX_TOGETHER", limit)
+        batches = list(batching.batches(shapes, batching.itself))
+        stacks = list(batching.stacks(shapes, batching.itself))
+    assert [shape for batch in batches for shape in batch] == shapes
+    assert all(len(batch) == 1 or batching.weights_in(batch) <= limit for batch in [*batches, *stacks])
+    assert all(batching.weights_in([*batch, following[0]]) > limit for batch, following in pairwise(batches))
+    assert all(len(set(stack)) == 1 for stack in stacks)
+    assert sorted(shape for stack in stacks for shape in stack) == sorted(shapes)
 
 
 @pytest.mark.parametrize("together", [2**26, 300_000])

@@ -52,18 +52,24 @@ class Activations:
 
     `per_token` is kept from the forward to the backward pass; `constant` too, but does not depend on the batch (rotary
     tables of one sequence length). On the way back `boundary_per_token` is the gradient before and after the last norm,
-    `inside_per_token` what the last block's feed-forward adds to it.
+    `inside_per_token` what the last block's feed-forward adds to it. `rounding_per_token` is what rounding the widest
+    input of a map takes in float32.
     """
 
     per_token: int
     constant: int
     boundary_per_token: int
     inside_per_token: int
+    rounding_per_token: int
     dim: int
 
     def kept(self, tokens: int) -> int:
         """Bytes kept for a micro-batch of that many tokens."""
         return self.per_token * tokens + self.constant
+
+    def forward(self, tokens: int, device: str) -> int:
+        """Temporaries in the last block of the forward pass: its rounding, which a CPU does block by block."""
+        return 0 if device == "cpu" else self.rounding_per_token * tokens
 
     def backward(self, tokens: int, device: str) -> int:
         """Temporaries at the start of the backward pass: in the last norm, or in the last feed-forward."""
@@ -72,25 +78,31 @@ class Activations:
         return self.boundary_per_token * tokens + max(norm, self.inside_per_token * tokens)
 
 
-def activations(inventory: Inventory, *, seq_len: int, itemsize: int) -> Activations:
-    """Activation memory of a model; `itemsize` is 4 for fp32 and 2 for bf16."""
+def activations(inventory: Inventory, *, dim: int, seq_len: int, itemsize: int, rounded: int = 0) -> Activations:
+    """Activation memory of a model of width `dim`.
+
+    `itemsize` is 4 for fp32 and 2 for bf16; `rounded` the widest input of a map whose activations are rounded, which in
+    bf16 takes a float32 copy and a float32 result.
+    """
     description = inventory.description
     guessed = _guessed(inventory)
+    rounding = rounded * FP32 * (1 if itemsize == FP32 else 2)
     if description is None:
-        return Activations(guessed.bytes(itemsize), 0, 0, 0, inventory.dim)
-    kept = guessed + _norm(description.final_norm, description.dim)
+        return Activations(guessed.bytes(itemsize), 0, 0, 0, rounding, dim)
+    kept = guessed + _norm(description.final_norm, dim)
     for block in description.blocks:
-        kept += _block(block, description.dim)
+        kept += _block(block, dim)
     stream_copies = getattr(description.residual, "streams", 1) - 1
-    kept += Kept(compute=2 * len(description.blocks) * stream_copies * description.dim)
+    kept += Kept(compute=2 * len(description.blocks) * stream_copies * dim)
     inputs_and_targets = 2 * TOKEN_ID
+    inside = max((_feed_forward_gradients(block.ffn) for block in description.blocks), default=0)
     return Activations(
-        per_token=kept.bytes(itemsize) + description.dim * itemsize + inputs_and_targets,
+        per_token=kept.bytes(itemsize) + dim * itemsize + inputs_and_targets,
         constant=_rotary_tables(description, seq_len),
-        boundary_per_token=2 * description.dim * itemsize,
-        inside_per_token=max((_feed_forward_gradients(block.ffn) for block in description.blocks), default=0)
-        * itemsize,
-        dim=description.dim,
+        boundary_per_token=2 * dim * itemsize,
+        inside_per_token=inside * itemsize,
+        rounding_per_token=rounding,
+        dim=dim,
     )
 
 

@@ -1,8 +1,8 @@
 """Peak memory of a training step, itemised, by micro-batch size.
 
-A step has three moments that can be its peak: the loss (all activations are kept and one chunk of logits exists), the
-start of the backward pass (all activations and its first temporaries), and the update (all gradients and the
-optimizer's workspace). The plan adds up what is alive at each and reports the largest.
+A step has four moments that can be its peak: the end of the forward pass (all activations are kept, the last ones are
+being rounded), the loss (one chunk of logits exists), the start of the backward pass (with its first temporaries), and
+the update (all gradients and the optimizer's workspace). The plan adds up what is alive at each and reports the largest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nanochat_framework.planning.inventory import Inventory, take_inventory
 from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
 
 ITEMSIZE = {"fp32": 4, "bf16": 2}
-LOSS, BACKWARD, UPDATE = "loss", "backward", "update"
+FORWARD, LOSS, BACKWARD, UPDATE = "forward", "loss", "backward", "update"
 LARGEST_BATCH_SIZE = 2**24
 """The largest micro-batch that is considered, in sequences."""
 
@@ -89,9 +89,11 @@ class MemoryPlan:
         kept = self.activations.kept(tokens)
         train = self.config.train
         # from the second micro-batch on every gradient is there from the start, from the second chunk on the head's
-        before = self.all_gradients if train.gradient_accumulation > 1 else self.head_gradient
-        at_loss = 0 if train.gradient_accumulation == 1 and tokens <= train.loss_chunk else before
+        earlier = self.all_gradients if train.gradient_accumulation > 1 else 0
+        before = max(earlier, self.head_gradient)
+        at_loss = before if tokens > train.loss_chunk else earlier
         moments = {
+            FORWARD: (earlier, kept, self.activations.forward(tokens, self.device)),
             LOSS: (at_loss, kept, self._loss_temporaries(tokens)),
             BACKWARD: (before, kept, self.activations.backward(tokens, self.device)),
             UPDATE: (self.all_gradients, self.activations.constant, self._update_temporaries()),
@@ -159,7 +161,13 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
         head_gradient=FP32 * _head_parameters(inventory),
         all_gradients=FP32 * parameters,
         groups=tuple(optimizer_groups(config, inventory)),
-        activations=activations(inventory, seq_len=config.data.seq_len, itemsize=itemsize),
+        activations=activations(
+            inventory,
+            dim=config.model.config.dim,
+            seq_len=config.data.seq_len,
+            itemsize=itemsize,
+            rounded=_widest_rounded(config, inventory),
+        ),
         itemsize=itemsize,
     )
 
@@ -191,6 +199,12 @@ def _copies(config: RunConfig, inventory: Inventory, itemsize: int) -> int:
         quantised = first_match(config.quantizer, spec.name, spec.role) is not None
         total += spec.size * itemsize if quantised or itemsize < FP32 else 0
     return total
+
+
+def _widest_rounded(config: RunConfig, inventory: Inventory) -> int:
+    """Inputs of the widest quantised map, 0 where nothing is quantised."""
+    specs = [tensor.spec for tensor in inventory if len(tensor.spec.shape) >= 2]
+    return max((s.shape[-1] for s in specs if first_match(config.quantizer, s.name, s.role) is not None), default=0)
 
 
 def _tied(inventory: Inventory) -> bool:

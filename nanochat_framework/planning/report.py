@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nanochat_framework.planning.memory import BACKWARD, LOSS, UPDATE, MemoryRow
+from nanochat_framework.planning.memory import MemoryRow
 from nanochat_framework.planning.parameters import ParameterCount, Part
 from nanochat_framework.planning.plan import Plan
 from nanochat_framework.planning.sizes import format_count, format_size
 
-_PEAK = {LOSS: "loss", BACKWARD: "backward", UPDATE: "update"}
 _EXPLAINED = (
     "* as configured. weights: fp32 masters. copies: weights as products use them (rounded, or bf16). temporaries: one",
     "chunk of logits, or the backward pass's, or the optimizer's, at the peak. allocator: what it holds beside live",
@@ -78,7 +77,7 @@ def _memory_line(plan: Plan, row: MemoryRow) -> tuple[str, ...]:
         cells[list(row.items()).index("optimizer")] = "unknown"
     mark = "*" if row.batch_size == plan.config.train.batch_size else ""
     total = format_size(row.total) if row.complete else f">{format_size(row.total)}"
-    line = [f"{row.batch_size}{mark}", *cells, total, _PEAK[row.phase]]
+    line = [f"{row.batch_size}{mark}", *cells, total, row.phase]
     if plan.budget is not None:
         fits = plan.fits(row)
         line.append("unknown" if fits is None else "yes" if fits else "no")

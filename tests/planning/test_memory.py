@@ -100,6 +100,19 @@ def test_items_add_up_and_the_fixed_ones_are_the_models(tiny_config: Callable[..
     assert row.total == sum(row.items().values())
 
 
+def test_rounding_on_a_gpu_is_not_done_in_blocks(tiny_config: Callable[..., RunConfig]) -> None:
+    config = tiny_config(train__precision="bf16", hardware__device="cuda", quantizer=TERNARY)
+    planned = plan_memory(config).activations
+    rows, width = 512, 96
+    memory = LiveMemory()
+    with memory:
+        x = torch.empty(rows, width, dtype=torch.bfloat16, device="meta")  # no CPU tensor: takes the same path
+        before = memory.now
+        active().choose("quantize_activations", "meta").call(x)
+    assert planned.forward(rows, "cuda") == pytest.approx(memory.peak - before, rel=0.05)
+    assert planned.forward(rows, "cpu") == 0
+
+
 @pytest.fixture
 def plan(tiny_config: Callable[..., RunConfig]) -> MemoryPlan:
     """A plan to ask questions of."""

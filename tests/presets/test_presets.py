@@ -87,7 +87,8 @@ def test_training_values_are_the_seeds(name: str, registry: Registry) -> None:
     muon, lion = config.optimizer
     assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", "muon", lr)
     assert muon.component.config.momentum == 0.95
-    assert (lion.match, lion.component.name, lion.component.config.lr) == ("*", "lion", 1e-4)
+    lion_lr = 1e-3 if name == "tiny_cpu" else 1e-4  # its header says why
+    assert (lion.match, lion.component.name, lion.component.config.lr) == ("*", "lion", lion_lr)
     assert lion.component.config.betas == (0.9, 0.99)
     assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
 

@@ -129,16 +129,13 @@ class MemoryPlan:
         """A chunk of logits with what its backward pass makes, the head's new gradient, the hidden states' gradient.
 
         Logits, their log-softmax, and the gradients of both are float32. When the head's gradient is made, logits and
-        one gradient are left beside it; in bf16 it exists in both formats for a moment. What an earlier chunk added to
-        the head's gradient is let go only when the next one's replaces it.
+        one gradient are left beside it; in bf16 it exists in both formats for a moment.
         """
         model, train = self.config.model.config, self.config.train
         logits = min(train.loss_chunk, tokens) * model.vocab_size * FP32
-        chunks = -(-tokens // train.loss_chunk)
-        held = self.head_gradient if chunks > 2 or (chunks == 2 and train.gradient_accumulation > 1) else 0
         product = self.head_gradient + (self.head_gradient // 2 if self.itemsize < FP32 else 0)
         hidden_gradient = tokens * model.dim * self.itemsize
-        return int(max(4 * logits, 2 * logits + product) + held + hidden_gradient)
+        return int(max(4 * logits, 2 * logits + product) + hidden_gradient)
 
     def _update_temporaries(self) -> int:
         """The hungriest optimizer's workspace; a tied embedding's gradient is made beside the head's just before."""

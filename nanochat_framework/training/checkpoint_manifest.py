@@ -30,6 +30,7 @@ def files_in(folder: Path) -> list[Path]:
 def seal(folder: Path, step: int | None) -> None:
     """Sync every file of a folder and write the manifest. Raises OSError or DiskFull."""
     files = {}
+    (folder / MANIFEST).unlink(missing_ok=True)  # of the checkpoint that these files were copied from
     for file in files_in(folder):
         sync_file(file)
         facts = {"size": file.stat().st_size, "sha256": _sha256(file)}

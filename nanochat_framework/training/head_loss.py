@@ -77,14 +77,24 @@ class HeadLoss:
         for part in self._chunks(flat):
             leaf = rows[part].requires_grad_()
             chunk = HeadChunk(leaf, self.model.logits(leaf), flat[part], part.start, targets)
-            total = self._add_terms(chunk, counts, sums)
-            found = torch.autograd.grad(total, [leaf, *parameters], allow_unused=True)
-            gradient[part] = 0 if found[0] is None else found[0]
-            for parameter, part_gradient in zip(parameters, found[1:], strict=True):
-                _accumulate(parameter, part_gradient)
+            found = self._backward_chunk(chunk, counts, sums, parameters)
+            gradient[part] = 0 if found is None else found
         outputs, gradients = [hidden, *auxiliary], [gradient.view_as(hidden), *(None for _ in auxiliary)]
         torch.autograd.backward(outputs, gradients)
         return sums
+
+    def _backward_chunk(
+        self, chunk: HeadChunk, counts: Mapping[str, float], sums: Sums, parameters: Sequence[torch.nn.Parameter]
+    ) -> Tensor | None:
+        """Accumulate the parameters' gradients of a chunk; returns the gradient of its hidden states.
+
+        All it made dies with this call: the head's gradient of one chunk must not live through the next.
+        """
+        total = self._add_terms(chunk, counts, sums)
+        hidden_gradient, *found = torch.autograd.grad(total, [chunk.hidden, *parameters], allow_unused=True)
+        for parameter, parameter_gradient in zip(parameters, found, strict=True):
+            _accumulate(parameter, parameter_gradient)
+        return hidden_gradient
 
     def _add_terms(self, chunk: HeadChunk, counts: Mapping[str, float], sums: Sums) -> Tensor:
         """The chunk's share of the loss; its unweighted sums are added to `sums`."""

@@ -86,7 +86,10 @@ def _train(config: RunConfig, host: PluginHost, run: RunDirectory, *, checkpoint
             prepared.trainer.run()
         except Exception as error:
             latest = CheckpointStore(run.checkpoints).latest()
-            failure = explained(config, latest.name if latest else None) if is_out_of_memory(error) else error
+            failure: Exception = error
+            if is_out_of_memory(error):
+                device = config.hardware.device if prepared is None else prepared.trainer.module.device.type
+                failure = explained(config, device, latest.name if latest else None)
             StatusFile(run.status).update(state="failed", error=str(failure).splitlines()[0] if str(failure) else "")
             raise failure from error
     return _conclude(prepared, quiet)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import NanochatError
+from nanochat_framework.planning.memory import largest_batch_size
 
 
 class OutOfMemory(NanochatError):
@@ -19,16 +22,39 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def explained(config: RunConfig, latest_checkpoint: str | None) -> OutOfMemory:
-    """The line: what does not fit, what would (half the micro-batch with twice the accumulation), what is safe."""
+def explained(config: RunConfig, device: str, latest_checkpoint: str | None) -> OutOfMemory:
+    """The line: what does not fit, what would, and what is safe."""
     train = config.train
-    if train.batch_size > 1:
-        smaller = train.batch_size // 2
+    smaller = min(_fitting(config, device) or train.batch_size // 2, train.batch_size - 1)
+    if smaller >= 1:
         more = -(-train.batch_size * train.gradient_accumulation // smaller)
         advice = f"--set train.batch_size={smaller} --set train.gradient_accumulation={more}"
     else:
         advice = "a shorter data.seq_len or a smaller model (`nanochat plan` shows what takes the memory)"
     safe = f"checkpoint {latest_checkpoint} is intact" if latest_checkpoint else "no checkpoint was written yet"
     return OutOfMemory(
-        f"out of memory with train.batch_size={train.batch_size} and data.seq_len={config.data.seq_len}; try {advice}; {safe}"
+        f"out of memory with train.batch_size={train.batch_size} and data.seq_len={config.data.seq_len}; "
+        f"try {advice}; {safe}"
     )
+
+
+def _fitting(config: RunConfig, device: str) -> int | None:
+    """The largest micro-batch that the plan says fits the memory there is; None if it cannot say."""
+    memory = memory_of(device)
+    return largest_batch_size(config, memory) if memory else None
+
+
+def memory_of(device: str) -> int | None:
+    """Bytes this process may use on a device; None where the system does not say."""
+    if device == "cuda":
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
+    if device != "cpu":
+        return None
+    try:
+        import resource
+
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (ImportError, OSError, ValueError):
+        return None
+    return physical if limit == resource.RLIM_INFINITY else min(physical, limit)

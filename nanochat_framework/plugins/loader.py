@@ -137,7 +137,7 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
             return []
         manager.register(module, name=point.name)
         manager.subset_hook_caller("nanochat_register", _others(manager, module))(registrar=registrar)
-    except Exception as error:  # a stranger's code may raise anything; the program must go on
+    except (Exception, SystemExit) as error:  # a stranger may raise anything; the program must go on
         if module is not None and manager.is_registered(module):
             manager.unregister(module)
         status.state, status.reason = "failed", f"{type(error).__name__}: {_first_line(error)}"

@@ -1,6 +1,6 @@
 """CPU time of commands that do not compute, over a bare interpreter: user + system milliseconds, medians, interleaved.
 
-    python benchmarks/cli_startup.py [--runs 15] [--json]
+python benchmarks/cli_startup.py [--runs 15] [--json]
 """
 
 from __future__ import annotations

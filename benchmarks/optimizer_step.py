@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.plugins import load_plugins
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    activate(KernelTable(load_plugins().registry))
     cases = {name: optimizer_case(arguments, rules) for name, rules in CASES.items()}
     cases["torch.optim: muon + adamw"] = torch_case(arguments)
     for precision in ("fp32", "bf16"):

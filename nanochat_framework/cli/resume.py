@@ -11,7 +11,7 @@ EXAMPLES = """\
 examples:
   nanochat resume first
   nanochat resume runs/first
-  nanochat resume first --from step_00001000    (rewinds: later checkpoints are kept until they are overwritten)
+  nanochat resume first --from step_00001000    (rewinds: later checkpoints move to checkpoints/superseded)
 """
 
 

@@ -74,19 +74,8 @@ def write_checkpoint(folder: Path, module: TrainModule, meta: CheckpointMeta, to
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors; raises OSError like any other write when the disk is full."""
-    try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    except SafetensorError as error:
-        raise as_os_error(error, path) from error
-
-
-def as_os_error(error: SafetensorError, path: Path) -> OSError:
-    """safetensors wraps the system's error in text; give its number back so that a full disk is known as one."""
-    import re
-
-    number = re.search(r"code: (\d+)", str(error))
-    return OSError(int(number.group(1)) if number else 5, str(error), str(path))
+    """Write tensors, in the order of their names."""
+    save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, path)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved
@@ -10,6 +12,7 @@ from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import StoppedOnRequest, UsageError
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.setup import Prepared, prepare, training_steps
@@ -24,7 +27,7 @@ def start(
     epochs: int | None,
     quiet: bool,
 ) -> int:
-    """Make a run directory and train; returns the exit code. Nothing is left behind if the data cannot be opened."""
+    """Make a run directory and train; returns the exit code. Nothing is left behind if it is refused (data, device)."""
     config = training_steps(loaded.config, epochs)
     run = RunDirectory.create(
         runs_dir or default_runs_dir(),
@@ -36,44 +39,61 @@ def start(
         overrides=list(loaded.overrides),
         argv=sys.argv,
     )
-    return _train(config, host, run, checkpoint=None, quiet=quiet)
+    try:
+        return _train(config, host, run, choose=lambda store: None, quiet=quiet)
+    except UsageError:
+        if not run.metrics.exists():  # refused before the first step: the name is free again
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def go_on(target: str, host: PluginHost, *, runs_dir: Path | None, checkpoint: str | None, quiet: bool) -> int:
     """Resume a run from its newest whole checkpoint, or the named one; returns the exit code."""
     run, named = _find(target, runs_dir or default_runs_dir())
     config = read_resolved(run.config_resolved, registry=host.registry)
-    store = CheckpointStore(run.checkpoints)
-    folder: Path | None
-    if checkpoint or named:
-        folder = store.root / (checkpoint or named or "")
-        problems = store.verify(folder)
-        if problems:
-            raise UsageError(f"{folder}: cannot resume from it: {problems[0]}")
-    else:
-        folder = store.latest()
-        if folder is None:
-            print(f"{run.path}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
-    return _train(config, host, run, checkpoint=folder, quiet=quiet)
+    return _train(config, host, run, choose=lambda store: _choose(store, checkpoint or named), quiet=quiet)
+
+
+def _choose(store: CheckpointStore, name: str | None) -> Path | None:
+    """The checkpoint to go on from; None to begin again. Raises UsageError if the named one is not whole."""
+    if name is None:
+        newest = store.latest()
+        if newest is None:
+            print(f"{store.root.parent}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
+        return newest
+    folder = store.path(name)
+    problems = store.verify(folder)
+    if problems:
+        raise UsageError(f"{folder}: cannot resume from it: {problems[0]}")
+    return folder
 
 
 def _find(target: str, runs_dir: Path) -> tuple[RunDirectory, str | None]:
     """A run by name or path, or the run that a checkpoint path belongs to with the checkpoint's name."""
     path = Path(target)
-    if path.parent.name == "checkpoints" and path.is_dir():
-        return RunDirectory.open(path.parent.parent), path.name
-    if (path / "run.json").exists():
-        return RunDirectory.open(path), None
+    try:
+        if path.parent.name == "checkpoints" and path.is_dir():
+            return RunDirectory.open(path.parent.parent), path.name
+        if (path / "run.json").exists():
+            return RunDirectory.open(path), None
+    except OSError as error:
+        raise UsageError(f"{target[:80]}: not a run ({error.strerror})") from None
     return RunDirectory.find(runs_dir, target), None
 
 
-def _train(config: RunConfig, host: PluginHost, run: RunDirectory, *, checkpoint: Path | None, quiet: bool) -> int:
+def _train(
+    config: RunConfig,
+    host: PluginHost,
+    run: RunDirectory,
+    *,
+    choose: Callable[[CheckpointStore], Path | None],
+    quiet: bool,
+) -> int:
     """Run the loop under the run's lock, and turn its end into an exit code."""
-    from nanochat_framework.runs.status import StatusFile
-
     with run.lock():
         prepared: Prepared | None = None
         try:
+            checkpoint = choose(CheckpointStore(run.checkpoints))
             prepared = prepare(
                 config,
                 host.registry,
@@ -84,15 +104,24 @@ def _train(config: RunConfig, host: PluginHost, run: RunDirectory, *, checkpoint
             )
             _introduce(prepared, quiet)
             prepared.trainer.run()
+            return _conclude(prepared, quiet)
+        except StoppedOnRequest:
+            raise
         except Exception as error:
-            latest = CheckpointStore(run.checkpoints).latest()
-            failure: Exception = error
-            if is_out_of_memory(error):
-                device = config.hardware.device if prepared is None else prepared.trainer.module.device.type
-                failure = explained(config, device, latest.name if latest else None)
-            StatusFile(run.status).update(state="failed", error=str(failure).splitlines()[0] if str(failure) else "")
+            failure = _explained(error, config, run, prepared)
+            if prepared is not None:
+                prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
+            StatusFile(run.status).update(state="failed", error=(str(failure).splitlines() or [""])[0])
             raise failure from error
-    return _conclude(prepared, quiet)
+
+
+def _explained(error: Exception, config: RunConfig, run: RunDirectory, prepared: Prepared | None) -> Exception:
+    """The error, or the line about memory where it means that memory is used up."""
+    if not is_out_of_memory(error):
+        return error
+    latest = CheckpointStore(run.checkpoints).latest()
+    device = config.hardware.device if prepared is None else prepared.trainer.module.device.type
+    return explained(config, device, latest.name if latest else None)
 
 
 def _introduce(prepared: Prepared, quiet: bool) -> None:

@@ -106,7 +106,9 @@ def prepare(
     if checkpoint and meta:
         restore_checkpoint(checkpoint, module, meta)
     step = int(meta["step"]) if meta else 0
+    store.rewind(step)
     events = begin_attempt(run.events, step)
+    metrics = MetricsLog(run.metrics, events.attempt)
     status = StatusFile(run.status)
     status.update(state="starting", attempt=events.attempt, step=step, total_steps=config.train.steps, error=None)
     evaluation = EvaluationCallback(config.eval.every)
@@ -114,6 +116,7 @@ def prepare(
     def save(trainer: Trainer) -> str:
         saved = CheckpointMeta(config.to_dict(), components, trainer.state(), events.attempt)
         name = step_name(trainer.step)
+        metrics.sync()  # what a checkpoint stands on must be on the disk before it
         store.write(name, lambda folder: write_checkpoint(folder, module, saved, source.tokenizer_path))
         events.write("checkpoint", step=trainer.step, name=name)
         return name
@@ -122,7 +125,7 @@ def prepare(
         module,
         PrefetchLoader(source.train(), loader_plan(config, source), start_step=step),
         held_out=_held_out(config, source),
-        metrics=MetricsLog(run.metrics, events.attempt),
+        metrics=metrics,
         events=events,
         save=save,
         callbacks=[

@@ -151,7 +151,9 @@ def _loads_or_explains(path: Path | str, registry: Registry, overrides: list[str
         assert error.exit_code in (2, 4)
 
 
-PIECES = st.sampled_from(["=", "[", "]", "{", "}", '"', "'", '"""', "\n", ".", ",", "#", "0", "-1", "nan", "é", "\x85", "[["])
+PIECES = st.sampled_from(
+    ["=", "[", "]", "{", "}", '"', "'", '"""', "\n", ".", ",", "#", "0", "-1", "nan", "é", "\x85", "[["]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -164,9 +166,12 @@ def test_no_mutated_file_gives_a_traceback(
     _loads_or_explains(path, REGISTRY, [])
 
 
-KEYS = st.sampled_from(["train", "steps", "model", "optimizer", "0", "1", "9", "name", "schedule", "data", "source", "x", ""])
+KEYS = st.sampled_from(
+    ["train", "steps", "model", "optimizer", "0", "1", "9", "name", "schedule", "data", "source", "x", ""]
+)
 VALUES = st.one_of(
-    st.text(max_size=12), st.sampled_from(["3", "-1", "nan", "true", "[1, 2]", "{a = 1}", "muon", "1e999", "'x'", "1979-05-27"])
+    st.text(max_size=12),
+    st.sampled_from(["3", "-1", "nan", "true", "[1, 2]", "{a = 1}", "muon", "1e999", "'x'", "1979-05-27"]),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -48,7 +49,7 @@ def test_every_byte_is_in_the_token_files(text_folder: Path, data: Path) -> None
     for name in ("tokens.bin", "val.bin"):
         store = TokenStore.open(data / name, tokenizer=tokenizer, vocab_size=tokenizer.vocab_size)
         starts = [*map(int, store.starts if store.starts is not None else []), len(store)]
-        for begin, end in zip(starts, starts[1:], strict=False):
+        for begin, end in itertools.pairwise(starts):
             document = np.asarray(store.tokens[begin:end])
             assert (document[0], document[-1]) == (tokenizer.bos_id, tokenizer.eos_id)
             found.append(tokenizer.decode_bytes(document))

@@ -11,7 +11,7 @@ from torch import Tensor
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.model.build import build_model
-from tests.laws.combinations import COMBINATIONS, QUANTIZERS, changes, random_tokens
+from tests.laws.combinations import COMBINATIONS, changes, random_tokens
 
 LENGTH = 23
 

@@ -17,4 +17,4 @@ def test_a_killed_run_equals_one_left_alone(tmp_path: Path, kills: int, checkpoi
     alone = uninterrupted(tmp_path / "alone")
     outcome = interrupted(tmp_path / "killed", kills=kills, checkpoint_kills=checkpoint_kills, seed=0, window_s=8.0)
     assert outcome.checkpoint_kills == checkpoint_kills
-    assert compare(alone, tmp_path / "killed" / "killed") == 240
+    assert compare(alone, tmp_path / "killed" / "killed") == 600

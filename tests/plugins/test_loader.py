@@ -89,7 +89,9 @@ def test_a_broken_plugin_is_one_line(install: Install, source: str, state: str, 
 
 
 def test_nothing_of_a_failed_plugin_is_registered(install: Install) -> None:
-    source = GOOD.format(name="acme/one") + '    registrar.optimizer("muon", config=".c:C", factory=".f:F", summary="s")\n'
+    source = (
+        GOOD.format(name="acme/one") + '    registrar.optimizer("muon", config=".c:C", factory=".f:F", summary="s")\n'
+    )
     host = load(install("half", "half", "half_plugin", source))
     assert states(host)["half"][0] == "failed"
     assert "acme/one" not in host.registry.names("optimizer")

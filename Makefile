@@ -29,10 +29,10 @@ demo: env
 	@sh examples/demo.sh $(BIN)/nanochat "$(DEMO_DIR)"
 
 test: env
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 test-all: env
-	@$(BIN)/python -m pytest -q -m "slow or not slow"
+	@$(BIN)/python -m pytest -q -n auto -m "slow or not slow"
 
 lint: env
 	@$(BIN)/ruff check .

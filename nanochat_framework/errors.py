@@ -28,12 +28,6 @@ class StoppedOnRequest(NanochatError):
     exit_code = 3
 
 
-class PluginMissing(NanochatError):
-    """A component is named whose plugin is not installed, is disabled, or failed to load."""
-
-    exit_code = 4
-
-
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong with a configuration.
@@ -52,7 +46,10 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """Everything that is wrong with a configuration, all at once, one line each."""
+    """Everything that is wrong with a configuration, all at once, one line each.
+
+    `exit_code` is 4 where all that is wrong is a plugin that is not installed, is disabled, or failed to load.
+    """
 
     def __init__(self, problems: Sequence[Problem], *, exit_code: int = 2) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

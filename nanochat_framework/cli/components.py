@@ -52,13 +52,13 @@ def _list(registry: Any, arguments: argparse.Namespace) -> int:
 
 def _show(registry: Any, arguments: argparse.Namespace) -> int:
     from nanochat_framework.cli.common import print_json, print_table
-    from nanochat_framework.errors import PluginMissing
+    from nanochat_framework.errors import UsageError
     from nanochat_framework.plugins import UnknownComponent
 
     try:
         component = registry.get(arguments.kind, arguments.name)
     except UnknownComponent as error:
-        raise PluginMissing(str(error)) from None
+        raise UsageError(str(error)) from None
     fields = [
         {
             "name": name,

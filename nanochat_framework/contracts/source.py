@@ -40,8 +40,6 @@ class TokenSource(ABC):
     """What the ids mean, where there is text behind them."""
     tokenizer_path: Path | None = None
     """The file it came from; checkpoints carry a copy."""
-    data_dir: Path | None = None
-    """Folder of the prepared data, for evaluation afterwards."""
 
     @abstractmethod
     def train(self) -> np.ndarray:

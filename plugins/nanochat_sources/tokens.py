@@ -17,7 +17,6 @@ class PreparedTokens(TokenSource):
 
     def __init__(self, config: TokensConfig, *, vocab_size: int) -> None:
         path = Path(config.path)
-        self.data_dir = path.parent
         beside = path.parent / "tokenizer.json"
         self.tokenizer_path = beside if beside.is_file() else None
         self.tokenizer = Tokenizer.load(beside) if self.tokenizer_path else None

@@ -86,6 +86,9 @@ def _dispatch(arguments: list[str]) -> int:
     module = _module(name)
     parser = _Parser(prog=f"nanochat {name}", description=(module.__doc__ or "").partition("\n\n")[0])
     module.configure(parser)
+    # Torch's CPU threads spin while they wait for each other; when anything else wants a core, the spinning one burns the
+    # time slice that the other needs, and training on two shared cores ran five times slower. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = module.run(parser.parse_args(rest))
     assert isinstance(code, int)
     return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,15 +16,6 @@ def load_host() -> PluginHost:
     for warning in host.warnings():
         print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)
     return host
-
-
-def use_patient_threads() -> None:
-    """Let torch's CPU threads sleep while they wait for each other, unless the person chose otherwise.
-
-    By default they spin. When anything else wants a core, a spinning thread burns the time slice that the one it waits
-    for needs: on two shared cores training ran five times slower. It is read when torch is first imported.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def print_json(value: Any) -> None:

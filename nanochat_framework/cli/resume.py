@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def resume(target: str, runs_dir: Path | None, *, checkpoint: str | None = None, quiet: bool = False) -> int:
     """Resume a run by name or path; the path of one of its checkpoints names both."""
-    from nanochat_framework.cli.common import load_host, use_patient_threads
-
-    use_patient_threads()
+    from nanochat_framework.cli.common import load_host
     from nanochat_framework.training.launch import go_on
 
     return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet)

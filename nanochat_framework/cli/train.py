@@ -37,11 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate, make the run directory, train."""
-    from nanochat_framework.cli.common import load_host, use_patient_threads
+    from nanochat_framework.cli.common import load_host
     from nanochat_framework.cli.seed_aliases import resolve_seed_flags
     from nanochat_framework.config.load import load_config
 
-    use_patient_threads()
     flags = resolve_seed_flags(arguments)
     if flags.resume is not None:
         from nanochat_framework.cli.resume import resume

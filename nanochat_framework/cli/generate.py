@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nanochat_framework.contracts.exporter import ModelBundle
-    from nanochat_framework.inference.engine import Completion, GenerationSettings
+    from nanochat_framework.inference.engine import Completion, GenerationSettings, TextGenerator
 
 HELP = "go on from a prompt, once"
 
@@ -46,36 +45,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where it runs (default auto)"
     )
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 takes all cores (default)")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the model, read the prompt once, generate each sample from it."""
-    from nanochat_framework.cli.common import load_host
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
-    from nanochat_framework.inference.engine import TextGenerator
-    from nanochat_framework.inference.prefix import read_prompt
-    from nanochat_framework.kernels.table import KernelTable, activate
-    from nanochat_framework.training.setup import choose_device
 
-    if arguments.samples < 1:
-        raise UsageError(f"--samples must be at least 1, not {arguments.samples}")
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.inference.prefix import read_prompt
+
+    for option, least in (("samples", 1), ("threads", 0)):
+        if getattr(arguments, option) < least:
+            raise UsageError(f"--{option} must be at least {least}, not {getattr(arguments, option)}")
     settings = [_settings(arguments, arguments.seed + number) for number in range(arguments.samples)]
     prompt = _prompt(arguments.prompt)
-    device, registry = choose_device(arguments.device), load_host().registry
-    activate(KernelTable(registry))
-    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
-    if bundle.tokenizer is None:
-        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
-    generator = TextGenerator(model_from_bundle(bundle, device=device), bundle.tokenizer)
+    generator, name = _load(arguments)
     ids = generator.prompt(prompt)
     prefix = read_prompt(generator.model, ids) if arguments.samples > 1 else ids
     for number, each in enumerate(settings):
         completion = generator.generate(prefix, each, on_text=None if arguments.json else _show)
-        _finish(arguments, bundle, number, prompt, each, completion)
+        if arguments.json:
+            print(_as_json(name, prompt, each, completion), flush=True)
+        else:
+            _finish(completion, f"sample {number + 1} of {len(settings)}: " if len(settings) > 1 else "")
     return 0
+
+
+def _load(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
+    """The model on its device, with its tokenizer, and its name."""
+    import torch
+
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+    from nanochat_framework.inference.engine import TextGenerator
+    from nanochat_framework.kernels.table import KernelTable, activate
+    from nanochat_framework.training.setup import choose_device
+
+    device, registry = choose_device(arguments.device), load_host().registry
+    activate(KernelTable(registry))
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
+    if bundle.tokenizer is None:
+        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
+    model = model_from_bundle(bundle, device=device)
+    return TextGenerator(model, bundle.tokenizer), str(bundle.metadata.get("name"))
 
 
 def _settings(arguments: argparse.Namespace, seed: int) -> GenerationSettings:
@@ -97,35 +114,26 @@ def _show(piece: str) -> None:
     print(piece, end="", flush=True)
 
 
-def _finish(
-    arguments: argparse.Namespace,
-    bundle: ModelBundle,
-    number: int,
-    prompt: bytes,
-    settings: GenerationSettings,
-    completion: Completion,
-) -> None:
-    """End one text: a record in JSON, or a newline and the speed on stderr."""
+def _finish(completion: Completion, sample: str) -> None:
+    """End a text: a newline after it, the speed on stderr."""
+    print(flush=True)
+    speed = f"{len(completion.tokens)} tokens, {completion.tokens_per_second:.1f} tokens/s"
+    prompt = f"prompt {completion.prompt_tokens} tokens"
+    print(f"{sample}{speed} ({prompt}), ended by {completion.finish_reason}", file=sys.stderr)
+
+
+def _as_json(name: str, prompt: bytes, settings: GenerationSettings, completion: Completion) -> str:
     import json
 
-    if arguments.json:
-        record = {
-            "model": bundle.metadata.get("name"),
-            "prompt": prompt.decode("utf-8", "replace"),
-            "text": completion.text,
-            "tokens": completion.tokens,
-            "finish_reason": completion.finish_reason,
-            "prompt_tokens": completion.prompt_tokens,
-            "seed": settings.sampling.seed,
-            "prompt_seconds": round(completion.prompt_seconds, 6),
-            "tokens_per_second": round(completion.tokens_per_second, 2),
-        }
-        print(json.dumps(record), flush=True)
-        return
-    print(flush=True)
-    sample = f"sample {number + 1} of {arguments.samples}: " if arguments.samples > 1 else ""
-    print(
-        f"{sample}{len(completion.tokens)} tokens, {completion.tokens_per_second:.1f} tokens/s "
-        f"(prompt {completion.prompt_tokens} tokens), ended by {completion.finish_reason}",
-        file=sys.stderr,
-    )
+    record = {
+        "model": name,
+        "prompt": prompt.decode("utf-8", "replace"),
+        "text": completion.text,
+        "tokens": completion.tokens,
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "seed": settings.sampling.seed,
+        "prompt_seconds": round(completion.prompt_seconds, 6),
+        "tokens_per_second": round(completion.tokens_per_second, 2),
+    }
+    return json.dumps(record)

@@ -82,7 +82,10 @@ def test_stock_decoders_see_the_values_that_training_used(registry: Registry, tm
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "architecture llama: stock llama.cpp runs this file"),
+        (
+            {},
+            "architecture llama: stock llama.cpp loads this file but makes no text of it, for the model has no tokenizer",
+        ),
         ({"ffn": {"name": "relu2", "hidden_dim": 64}}, "architecture nanochat: .* because blocks.0.ffn is .* relu2"),
         ({"residual": {"name": "probe/two_streams"}}, "architecture nanochat: .* because TwoStreamsConfig"),
     ],

@@ -81,6 +81,7 @@ def test_a_stop_string_ends_the_text(capsys: pytest.CaptureFixture[str]) -> None
         (["first", "--top-p", "2"], "top_p must be"),
         (["first", "--max-tokens", "0"], "max_tokens must be"),
         (["first", "--samples", "0"], "--samples must be"),
+        (["first", "--threads", "-1"], "--threads must be"),
         (["first", "--stop", ""], "a stop string is empty"),
         (["first", "--prompt", "long " * 200], "the model reads at most 64"),
     ],

@@ -41,7 +41,7 @@ class GgufExporter(Exporter):
                     f"architecture llama cannot carry this model: {reason}; use architecture=nanochat"
                 ) from None
             return dialect.placements(bundle), dialect.ARCHITECTURE, f"{_DIALECT}, because {reason}"
-        return places, llama.ARCHITECTURE, "architecture llama: stock llama.cpp runs this file"
+        return places, llama.ARCHITECTURE, _LLAMA if bundle.tokenizer else _LLAMA_WITHOUT_TEXT
 
     def _keys(
         self, bundle: ModelBundle, architecture: str, tensors: list[StoredTensor], path: Path
@@ -73,6 +73,10 @@ class GgufExporter(Exporter):
         return ("embedding and head are rounded to float16 (embedding_type=f16)",)
 
 
+_LLAMA = "architecture llama: stock llama.cpp runs this file"
+_LLAMA_WITHOUT_TEXT = (
+    "architecture llama: stock llama.cpp loads this file but makes no text of it, for the model has no tokenizer"
+)
 _DIALECT = "architecture nanochat: read by nanochat, not by stock llama.cpp"
 
 

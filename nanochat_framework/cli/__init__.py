@@ -86,12 +86,20 @@ def _dispatch(arguments: list[str]) -> int:
     module = _module(name)
     parser = _Parser(prog=f"nanochat {name}", description=(module.__doc__ or "").partition("\n\n")[0])
     module.configure(parser)
-    # Torch's CPU threads spin while they wait for each other; when anything else wants a core, the spinning one burns the
-    # time slice that the other needs, and training on two shared cores ran five times slower. Read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _spin_less()
     code = module.run(parser.parse_args(rest))
     assert isinstance(code, int)
     return code
+
+
+def _spin_less() -> None:
+    """Let torch's CPU threads spin for microseconds, not milliseconds, before they sleep, unless the person chose otherwise.
+
+    A thread that spins for another one burns the time slice that the other needs when anything else wants a core:
+    benchmarks/results/cpu_threads.md has the figures. GNU's OpenMP reads it when torch is first imported.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 
 def _module(name: str) -> Any:

@@ -4,20 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.description import ModelDescription, Opaque, Operation
 
 
-class ComponentConfig(BaseModel):
+class StrictModel(BaseModel):
+    """A frozen table that takes no unknown key and turns no value into another.
+
+    `steps = true` is no number, `steps = "5"` is none either, and infinity is not a setting: JSON could not hold it.
+    pydantic's own strict mode would also refuse an array for a tuple and a string for a path, so only numbers and
+    booleans are made strict.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _make_strict(schema)
+        return schema
+
+
+def _make_strict(schema: Any) -> None:
+    """Switch conversions off for every number and boolean of a core schema, in place."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool"):
+            schema["strict"] = True
+        for key, part in schema.items():
+            if key != "default":
+                _make_strict(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _make_strict(part)
+
+
+class ComponentConfig(StrictModel):
     """Settings of one component: torch-free, frozen, strict about unknown keys.
 
     Each field carries `Field(description=...)` with its unit; the text feeds `nanochat components show`, the JSON
     Schema and the documents. The component's own name is not a field: it is what selected this class.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Raise TypeError for a field that the selecting table could not hold."""
+        if "name" in cls.model_fields:
+            raise TypeError(f"{cls.__name__} has a field 'name', the key that selects the component; call it otherwise")
 
 
 def scheduled(description: str, **field: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,15 @@ import tomli
 from pydantic import BaseModel, ValidationError
 
 from nanochat_framework.config.checks import cross_checks, warnings_about
-from nanochat_framework.config.overrides import Override, apply_override, parse_override
+from nanochat_framework.config.known_keys import KnownKeys
+from nanochat_framework.config.overrides import Override, apply_overrides
 from nanochat_framework.config.presets import find_config
-from nanochat_framework.config.problems import Location, explain, section_keys
+from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import Selected
 from nanochat_framework.config.toml_lines import key_lines, line_of
 from nanochat_framework.errors import ConfigError, Problem, UsageError
-from nanochat_framework.plugins.registry import Registry, UnknownComponent
+from nanochat_framework.plugins.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -34,41 +35,49 @@ class LoadedConfig:
     warnings: tuple[str, ...]
 
 
-def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(
+    target: str | Path, *, registry: Registry, overrides: Sequence[str | Override] = ()
+) -> LoadedConfig:
     """Load a TOML file, or a preset by name, with overrides applied.
 
-    Raises ConfigError with one line for each mistake, or UsageError if there is no such file or preset.
+    Raises ConfigError with one line for each mistake (exit code 4 if all of them are plugins that are not there), or
+    UsageError if there is no such file or preset.
     """
     path = find_config(target)
     source = _read(path)
     text, data = _parse(path, source)
-    applied, problems = _apply(data, overrides)
+    applied, problems = apply_overrides(data, overrides)
     where = partial(_where, path, key_lines(text), applied)
+    try:
+        config = validate(data, registry, where)
+    except ConfigError as error:
+        if not problems:
+            raise
+        raise ConfigError([*problems, *error.problems]) from None
+    problems += cross_checks(config, where)
     if problems:
         raise ConfigError(problems)
-    config = validate(data, registry, where)
-    found = cross_checks(config, where)
-    if found:
-        raise ConfigError(found)
-    return LoadedConfig(config, path, source, tuple(overrides), tuple(warnings_about(config)))
+    texts = tuple(given if isinstance(given, str) else given.text for given in overrides)
+    return LoadedConfig(config, path, source, texts, tuple(warnings_about(config)))
 
 
-def validate(data: Mapping[str, Any], registry: Registry, where: Any) -> RunConfig:
+def validate(data: Any, registry: Registry, where: Callable[[Location], str]) -> RunConfig:
     """Validate parsed data. Raises ConfigError; exit code 4 if all that is wrong is a plugin that is not there."""
     try:
         return RunConfig.model_validate(data, context={"registry": registry})
     except ValidationError as error:
-        problems = explain(error, data, where, _known_keys(data, registry))
-        absent = all("Plugins that are not loaded" in p.message and "did you mean" not in p.message for p in problems)
-        raise ConfigError(problems, exit_code=4 if absent else 2) from None
+        problems = explain(error, data, where, KnownKeys(data, registry))
+        raise ConfigError(problems, exit_code=4 if all_absent(error) else 2) from None
 
 
 def read_resolved(path: Path, *, registry: Registry) -> RunConfig:
     """The configuration frozen in a run. Raises ConfigError if it no longer validates (a plugin went missing)."""
     try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds no configuration")
     return validate(data, registry, lambda location: str(path))
 
 
@@ -125,54 +134,19 @@ def _parse(path: Path, source: bytes) -> tuple[str, dict[str, Any]]:
         return text, tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise ConfigError([Problem(f"{path}:{error.lineno}", "", f"not TOML: {error.msg}")]) from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise ConfigError([Problem(str(path), "", f"not TOML that can be read: {error}")]) from None
     except RecursionError:
         raise ConfigError([Problem(str(path), "", "not TOML that can be read: nested too deeply")]) from None
 
 
-def _apply(data: dict[str, Any], overrides: Sequence[str]) -> tuple[list[Override], list[Problem]]:
-    applied, problems = [], []
-    for text in overrides:
-        parsed = parse_override(text)
-        problem = parsed if isinstance(parsed, Problem) else apply_override(data, parsed)
-        if problem is not None:
-            problems.append(problem)
-        elif isinstance(parsed, Override):
-            applied.append(parsed)
-    return applied, problems
-
-
 def _where(path: Path, lines: dict[Location, int], overrides: Sequence[Override], location: Location) -> str:
+    """`file:line` of a key, or the flag that set it, or the flag that chose the component it belongs to."""
     for override in reversed(overrides):
         if location[: len(override.path)] == override.path or override.path[: len(location)] == location:
             return override.where
+    for override in reversed(overrides):
+        if override.table is not None and location[: len(override.table)] == override.table:
+            return override.where
     line = line_of(lines, location)
     return f"{path}:{line}" if line else str(path)
-
-
-def _known_keys(data: Mapping[str, Any], registry: Registry) -> dict[str, list[str]]:
-    """Keys of each section and of each component that the data names."""
-    known: dict[str, list[str]] = section_keys()
-    for kind, name in _named(data):
-        try:
-            config_class = registry.get(kind, name).config_class()
-        except (UnknownComponent, ImportError, AttributeError):
-            continue
-        rule = ["match", "schedule", "schedules"] if kind == "optimizer" else ["match"] if kind == "quantizer" else []
-        keys = [*rule, *config_class.model_fields]
-        known[f"{kind} {name}"] = keys
-        if kind in RunConfig.model_fields:
-            known.setdefault(f"[[{kind}]]" if kind in ("optimizer", "quantizer", "objective") else f"[{kind}]", keys)
-    return known
-
-
-def _named(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("name"), str):
-            yield key, node["name"]
-        for inner, value in node.items():
-            if isinstance(value, str) and inner != "name":
-                yield str(inner), value
-            yield from _named(value, str(inner))
-    elif isinstance(node, list):
-        for value in node:
-            yield from _named(value, key)

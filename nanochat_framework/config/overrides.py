@@ -3,56 +3,83 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tomli
 
+from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.errors import Problem
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNUSABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""Control characters (a line break could smuggle in a second key) and bytes that are not UTF-8."""
+_RULES = {rule.kind: rule for rule in (OptimizerRule, QuantizerRule)}
+
+Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Override:
-    """A parsed `--set`."""
+    """A parsed `--set`, or a flag that stands for one."""
 
-    path: tuple[str | int, ...]
+    path: Path
     value: Any
     text: str
+    flag: str = ""
+    table: Path | None = None
+    """The table it emptied by choosing another component; what is missing there now is missing because of it."""
 
     @property
     def where(self) -> str:
         """How messages name it."""
-        return f"--set {self.text.partition('=')[0]}"
+        return self.flag or f"--set {self.text.partition('=')[0]}"
 
 
-def parse_override(text: str) -> Override | Problem:
+def parse_override(text: str, flag: str = "") -> Override | Problem:
     """Parse `key=value`; the value is read as TOML, and as a plain string where it is none."""
+    if _UNUSABLE.search(text):
+        shown = text.encode("ascii", "backslashreplace").decode()
+        return Problem(f"--set {shown!r}", "", "control characters and bytes that are not UTF-8 are not allowed")
     key, equals, value = text.partition("=")
-    where = f"--set {text!r}" if _CONTROL.search(text) else f"--set {text}"
+    where = flag or f"--set {text if len(text) < 60 else text[:57] + '...'}"
     if not equals or not key.strip():
         return Problem(where, "", "expected KEY=VALUE, for example train.steps=2000")
-    if _CONTROL.search(text):
-        return Problem(where, "", "control characters are not allowed")
     parts = [part.strip() for part in key.split(".")]
     if not all(parts):
         return Problem(where, "", "a part of the key is empty")
-    return Override(tuple(int(part) if part.isdigit() else part for part in parts), _value(value.strip()), text)
-
-
-def _value(text: str) -> Any:
     try:
-        return tomli.loads(f"v = {text}")["v"]
-    except tomli.TOMLDecodeError:
-        return text
+        parsed = tomli.loads(f"v = {value.strip()}")["v"]
+    except RecursionError:
+        return Problem(where, "", "the value is nested too deeply")
+    except ValueError:  # TOMLDecodeError, or an integer of more digits than Python reads
+        parsed = value.strip()
+    return Override(tuple(map(_part, parts)), parsed, text, flag)
 
 
-def apply_override(data: dict[str, Any], override: Override) -> Problem | None:
-    """Change one key of parsed TOML, in place. Tables that do not exist are made; numbers index arrays of tables.
+def _part(text: str) -> str | int:
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else text
 
-    A new `name` of a component drops the other keys of its table: they belong to the component that was named before.
+
+def apply_overrides(
+    data: dict[str, Any], overrides: Sequence[str | Override]
+) -> tuple[list[Override], list[Problem]]:
+    """Change parsed TOML in place, in order; returns what was applied and what could not be.
+
+    Tables that do not exist are made; numbers index arrays of tables. Another `name` drops the other keys of its
+    table, which belong to the component named before; keys that overrides set, before or after it, stay.
     """
+    applied: list[Override] = []
+    problems: list[Problem] = []
+    for given in overrides:
+        parsed = parse_override(given) if isinstance(given, str) else given
+        problem = parsed if isinstance(parsed, Problem) else _apply(data, parsed, applied)
+        if problem is not None:
+            problems.append(problem)
+    return applied, problems
+
+
+def _apply(data: dict[str, Any], override: Override, applied: list[Override]) -> Problem | None:
     node: Any = data
     *parents, last = override.path
     for depth, part in enumerate(parents):
@@ -60,22 +87,34 @@ def apply_override(data: dict[str, Any], override: Override) -> Problem | None:
         if step is None:
             return Problem(override.where, "", _cannot_enter(override.path[: depth + 1], node))
         node = step
-    if isinstance(node, list):
-        if not isinstance(last, int) or last >= len(node):
-            return Problem(override.where, "", _cannot_enter(override.path, node))
+    if isinstance(node, list) and isinstance(last, int) and last < len(node):
         node[last] = override.value
-        return None
-    if not isinstance(node, dict):
+    elif isinstance(node, dict):
+        other = last == "name" and node.get("name") not in (None, override.value)
+        if other:
+            _forget(node, override.path)
+            override = replace(override, table=override.path[:-1])
+        node[str(last)] = override.value
+        if other:
+            for earlier in applied:
+                if earlier.path[: len(parents)] == tuple(parents) and earlier.path[len(parents) :] not in ((), ("name",)):
+                    _apply(data, earlier, [])
+    else:
         return Problem(override.where, "", _cannot_enter(override.path, node))
-    if last == "name" and node.get("name") not in (None, override.value):
-        kept = {key: node[key] for key in ("match", "schedule", "schedules") if key in node}
-        node.clear()
-        node.update(kept)
-    node[str(last)] = override.value
+    applied.append(override)
     return None
 
 
+def _forget(table: dict[str, Any], path: Path) -> None:
+    """Empty a component's table, but for what belongs to the rule around it."""
+    rule = _RULES.get(str(path[0])) if len(path) == 3 else None
+    own = set(rule.model_fields) - {"component"} if rule else set()
+    for key in [key for key in table if key not in own]:
+        del table[key]
+
+
 def _enter(node: Any, part: str | int) -> Any:
+    """The table or array at a part of a path; made where nothing is. None if something else is there."""
     if isinstance(node, list):
         return node[part] if isinstance(part, int) and part < len(node) else None
     if isinstance(node, dict):
@@ -86,8 +125,8 @@ def _enter(node: Any, part: str | int) -> Any:
     return None
 
 
-def _cannot_enter(path: tuple[str | int, ...], node: Any) -> str:
+def _cannot_enter(path: Path, node: Any) -> str:
     shown = ".".join(map(str, path))
     if isinstance(node, list):
-        return f"{shown}: there are {len(node)} tables there, numbered from 0"
+        return f"{shown}: there are {len(node)} members there, numbered from 0"
     return f"{shown}: there is no table there"

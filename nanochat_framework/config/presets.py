@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +12,12 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @cache
 def presets_dir() -> Path:
-    """Where the presets are: inside the installed package, or `configs/models` of the checkout."""
+    """Where the presets are: inside the installed package, or `configs/models` of the checkout.
+
+    In a checkout `presets` is a link; where links are not to be had (a Windows checkout), it is no folder.
+    """
     installed = _PACKAGE / "presets"
-    return installed if installed.is_dir() else _PACKAGE.parent / "configs" / "models"
+    return (installed if installed.is_dir() else _PACKAGE.parent / "configs" / "models").resolve()
 
 
 def preset_names() -> list[str]:
@@ -24,15 +26,33 @@ def preset_names() -> list[str]:
 
 
 def find_config(target: str | Path) -> Path:
-    """The file of a path or a preset's name. Raises UsageError with near names."""
+    """The file of a path or a preset's name; a folder that happens to have a preset's name hides no preset.
+
+    Raises UsageError with near names.
+    """
     path = Path(target)
-    if path.exists():
+    try:
+        found = path.exists() and not path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long for the system, a NUL inside it
+        raise UsageError(f"{str(target)[:60]!r}: not a usable path ({error})") from None
+    if found:
         return path
-    name = str(target).replace("_", "-").removesuffix(".toml")
-    preset = presets_dir() / f"{name.replace('-', '_')}.toml"
-    if "/" not in name and preset.is_file():
-        return preset
+    name = str(target).removesuffix(".toml")
+    if name.replace("_", "-") in preset_names():
+        return _short(presets_dir() / f"{name.replace('-', '_')}.toml")
+    if path.is_dir():
+        raise UsageError(f"{target}: is a folder, not a TOML file")
+    import difflib
+
     names = preset_names()
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = difflib.get_close_matches(name.replace("_", "-"), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise UsageError(f"{target}: no such file, and no preset of that name{hint} Presets: {', '.join(names)}")
+
+
+def _short(path: Path) -> Path:
+    """The path from here if it is below here, for messages."""
+    try:
+        return path.relative_to(Path.cwd())
+    except (OSError, ValueError):  # the folder we stand in is gone; the file is elsewhere
+        return path

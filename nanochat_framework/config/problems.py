@@ -2,120 +2,166 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from nanochat_framework.config.known_keys import KnownKeys, Owner, is_array_of_tables
 from nanochat_framework.config.run_config import RESERVED_SECTIONS, RunConfig
 from nanochat_framework.errors import Problem
 
 Location = tuple[str | int, ...]
-_TOML_WORDS = {
-    "int_parsing": "expected an integer",
+
+_EXPECTED = {
     "int_type": "expected an integer",
-    "int_from_float": "expected an integer",
-    "float_parsing": "expected a number",
     "float_type": "expected a number",
-    "bool_parsing": "expected true or false",
     "bool_type": "expected true or false",
     "string_type": "expected a string",
+    "path_type": "expected a string",
     "tuple_type": "expected an array",
+    "list_type": "expected an array",
+    "set_type": "expected an array",
     "dict_type": "expected a table",
+    "mapping_type": "expected a table",
     "model_type": "expected a table",
     "model_attributes_type": "expected a table",
-    "missing": "is missing",
+    "component_table": "expected a table with a name, or a name",
+    "literal_error": "expected {expected}",
+    "enum": "expected {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "finite_number": "must be a finite number",
+    "string_pattern_mismatch": "must match {pattern}",
+    "string_too_short": "must not be shorter than {min_length}",
+    "string_too_long": "must not be longer than {max_length}",
+    "too_short": "needs at least {min_length}",
+    "too_long": "takes at most {max_length}",
 }
+"""What pydantic's types of error say here: TOML's words, and what was given after them."""
 
 
 def explain(
     error: ValidationError,
     data: Mapping[str, Any],
     where: Callable[[Location], str],
-    known: Mapping[str, Sequence[str]],
+    known: KnownKeys,
 ) -> list[Problem]:
-    """One problem for each error.
+    """One problem for each error, sorted by line.
 
     Args:
         error: what validation raised.
         data: the parsed TOML it was raised for.
         where: location of a path, `file:line`.
-        known: keys of each section, for telling where a misplaced key belongs.
+        known: keys of sections and of the components that the data names.
     """
     problems = []
     for item in error.errors(include_url=False):
-        location = tuple(item["loc"])
-        kind, message = item["type"], item["msg"]
+        location, kind = tuple(item["loc"]), item["type"]
+        context = item.get("ctx", {})
         if kind == "extra_forbidden":
             message = _unknown_key(location, data, known)
-        elif kind == "literal_error":
-            message = f"expected {item['ctx']['expected']}{_got(item['input'])}"
-        elif kind in _TOML_WORDS:
-            message = _TOML_WORDS[kind] + ("" if kind == "missing" else _got(item["input"]))
-        elif kind.startswith("component_"):
-            location = (*location, "name") if kind in ("component_unknown", "component_broken") else location
+        elif kind == "missing":
+            message = _missing(location, data, known)
+        elif kind == "tuple_type" and len(location) == 1 and is_array_of_tables(str(location[0])):
+            message = f"expected tables written [[{location[0]}]]{_got(item['input'])}"
+        elif kind in _EXPECTED:
+            message = _EXPECTED[kind].format_map(context) + _got(item["input"])
+        elif kind in ("component_unknown", "component_broken"):
+            location, message = (*location, "name"), context["message"]
         elif kind == "value_error":
-            message = str(item["ctx"]["error"])
-        elif "input" in item:
-            message = message[:1].lower() + message[1:] + _got(item["input"])
-        problems.append(Problem(where(location), ".".join(map(str, location)), message))
-    return sorted(problems, key=lambda problem: (problem.where, problem.path))
+            message = str(context["error"])
+        else:
+            message = item["msg"][:1].lower() + item["msg"][1:]
+        problems.append(Problem(where(location), ".".join(map(str, location)), _one_line(message)))
+    return sorted(problems, key=_by_line)
+
+
+def all_absent(error: ValidationError) -> bool:
+    """Whether nothing is wrong but components that a plugin which did not load may have."""
+    return all(item.get("ctx", {}).get("absent") is True for item in error.errors(include_url=False))
+
+
+def _by_line(problem: Problem) -> tuple[str, int, str]:
+    file, _, line = problem.where.rpartition(":")
+    return (file, int(line), problem.path) if line.isascii() and line.isdigit() else (problem.where, 0, problem.path)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _got(value: Any) -> str:
-    shown = repr(value)
-    if isinstance(value, bool):
-        shown = str(value).lower()
-    elif isinstance(value, Mapping):
+    """What was given, in TOML's notation."""
+    if isinstance(value, Mapping):
         shown = "a table"
     elif isinstance(value, list | tuple):
-        shown = "an array"
+        shown = f"an array of {len(value)}"
+    elif isinstance(value, bool | str):
+        shown = json.dumps(value, ensure_ascii=False)
+    elif hasattr(value, "isoformat"):
+        shown = f"the date or time {value.isoformat()}"
+    else:
+        shown = str(value)
     return f" (got {shown if len(shown) < 60 else shown[:57] + '...'})"
 
 
-def _unknown_key(location: Location, data: Mapping[str, Any], known: Mapping[str, Sequence[str]]) -> str:
-    key = str(location[-1])
-    if len(location) == 1:
-        if key in RESERVED_SECTIONS:
-            return f"this table is reserved for {RESERVED_SECTIONS[key]}, which this version does not have"
-        near = difflib.get_close_matches(key, RunConfig.model_fields, n=1)
-        return "unknown section" + (f"; did you mean {near[0]!r}?" if near else "")
-    owner, allowed = _owner(location, data, known)
-    near = difflib.get_close_matches(key, allowed, n=1)
+def _missing(location: Location, data: Mapping[str, Any], known: KnownKeys) -> str:
+    """Which key, and what it is for."""
+    *parents, key = location
+    if isinstance(key, int):
+        return "is missing: the array is too short"
+    if not parents:
+        section = f"[[{key}]]" if is_array_of_tables(key) else f"[{key}]"
+        return f"the section {section} is missing: {RunConfig.model_fields[key].description}"
+    owner = _owner(tuple(parents), data, known)
+    purpose = owner.keys.get(key, "")
+    return f"is missing, and {owner.label} needs it{': ' + purpose if purpose else ''}"
+
+
+def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) -> str:
+    """What a key was probably meant to be, or where it belongs."""
+    *parents, last = location
+    key = str(last)
+    if parents:
+        owner = _owner(tuple(parents), data, known)
+        what, allowed = f"unknown key for {owner.label}", list(owner.keys)
+        rest = f"; it has: {', '.join(allowed)}" if allowed else "; it has no settings"
+    elif key in RESERVED_SECTIONS:
+        return f"reserved for {RESERVED_SECTIONS[key]}, which this version does not have"
+    else:
+        what, allowed = "unknown section" if isinstance(data[key], Mapping | list) else "unknown key", []
+        allowed = list(RunConfig.model_fields)
+        rest = f"; the sections are: {', '.join(allowed)}"
+        owner = Owner("", {})
+    near = _near(key, allowed)
     if near:
-        return f"unknown key for {owner}; did you mean {near[0]!r}?"
-    homes = sorted(
-        (section for section, keys in known.items() if key in keys and section != owner),
-        key=lambda section: not section.startswith("["),
-    )
-    hint = f"; {key!r} belongs under {homes[0]}" if homes else ""
-    listed = f"; it has: {', '.join(allowed)}" if allowed else "; it has no settings"
-    return f"unknown key for {owner}{hint}{listed}"
+        return f"{what}; did you mean {near!r}?"
+    homes = known.homes(key, owner.label)
+    return f"{what}; {key!r} belongs under {homes[0]}" if homes else what + rest
 
 
-def _owner(
-    location: Location, data: Mapping[str, Any], known: Mapping[str, Sequence[str]]
-) -> tuple[str, Sequence[str]]:
-    """Who refuses the key: `optimizer muon`, or a section; and the keys it has."""
+def _near(word: str, words: list[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, words, n=1)), None)
+
+
+def _owner(parents: Location, data: Mapping[str, Any], known: KnownKeys) -> Owner:
+    """Who has the keys of a table: `optimizer muon`, or a section."""
     node: Any = data
-    for part in location[:-1]:
+    for part in parents:
         try:
             node = node[part]
         except (KeyError, IndexError, TypeError):
+            node = None
             break
-    section = next(str(part) for part in reversed(location[:-1]) if isinstance(part, str))
+    names = [str(part) for part in parents if isinstance(part, str)]
+    if len(names) > 1 and names[-2] == "schedules":
+        names.append("schedule")  # schedules = { momentum = { name = ... } }
     name = node if isinstance(node, str) else node.get("name") if isinstance(node, Mapping) else None
-    for label in (f"{section} {name}", section, f"[{section}]", f"[[{section}]]"):
-        if label in known:
-            return label, known[label]
-    return section, ()
-
-
-def section_keys() -> dict[str, list[str]]:
-    """Keys of the plain sections, by their header."""
-    keys: dict[str, list[str]] = {}
-    for name, field in RunConfig.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys[f"[{name}]"] = list(field.annotation.model_fields)
-    return keys
+    return known.owner(names[-1], name)

@@ -16,11 +16,12 @@ from pydantic import (
     Field,
     ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
+    ValidationError,
     ValidationInfo,
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from nanochat_framework.config.selection import Select, Selected, select
 
@@ -44,8 +45,19 @@ class Rule(BaseModel):
             raise PydanticCustomError("component_table", "expected a table with match and name")
         own = {key: item for key, item in value.items() if key in cls.model_fields and key != "component"}
         rest = {key: item for key, item in value.items() if key not in own}
-        selected = select(cls.kind, rest, info)
-        return handler({**own, "component": selected})
+        problems: list[InitErrorDetails] = []
+        component: Any = None
+        try:
+            component = select(cls.kind, rest, info)
+        except (ValidationError, PydanticCustomError) as error:
+            problems += _details(error, value)
+        try:
+            rule = handler({**own, "component": component})
+        except ValidationError as error:
+            problems += _details(error, value)
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return rule
 
     @model_serializer(mode="wrap")
     def _join(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -74,6 +86,20 @@ class OptimizerRule(Rule):
     schedules: dict[str, Annotated[Selected[Any], Select("schedule")]] = Field(
         default_factory=dict, description="Schedules of other hyperparameters of this group, by name."
     )
+
+
+def _details(error: ValidationError | PydanticCustomError, value: Any) -> list[InitErrorDetails]:
+    """What is wrong, in the form that makes a new ValidationError; types and contexts stay."""
+    if isinstance(error, PydanticCustomError):
+        return [InitErrorDetails(type=error, loc=(), input=value)]
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError(item["type"], "{message}", {**item.get("ctx", {}), "message": item["msg"]}),
+            loc=item["loc"],
+            input=item["input"],
+        )
+        for item in error.errors(include_url=False)
+    ]
 
 
 def first_match(rules: tuple[Any, ...], name: str, role: str) -> int | None:

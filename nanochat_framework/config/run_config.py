@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.selection import Select, Selected
 
 
-class Section(BaseModel):
-    """A table of settings: frozen, strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+class Section(StrictModel):
+    """A plain table of settings."""
 
 
 class DataSection(Section):
@@ -93,5 +92,6 @@ RESERVED_SECTIONS = {
     "tokenizer": "tokenizer settings",
     "sample": "prompts shown during training",
     "tracker": "experiment trackers",
+    "extends": "inheriting from another file",
 }
 """Tables whose names are kept for parts that are not there yet; using one is an error that says so."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import GetCoreSchemaHandler, ValidationInfo
+from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from nanochat_framework.config.component import ComponentConfig
@@ -68,21 +68,36 @@ def select(kind: str, value: Any, info: ValidationInfo) -> Selected[Any]:
     body = dict(value)
     name = body.pop("name", None)
     if not isinstance(name, str):
-        raise PydanticCustomError("component_name", "{message}", {"message": _missing_name(kind, info)})
+        raise PydanticCustomError("component_name", "{message}", {"message": _missing_name(kind, name, info)})
     try:
         component = registry_of(info).get(kind, name)
     except UnknownComponent as error:
-        raise PydanticCustomError("component_unknown", "{message}", {"message": str(error)}) from None
+        context = {"message": str(error), "absent": error.absent}
+        raise PydanticCustomError("component_unknown", "{message}", context) from None
+    return Selected(component, _configured(component, body, info))
+
+
+def _configured(component: Component, body: dict[str, Any], info: ValidationInfo) -> Any:
+    """The component's settings. A stranger's module may raise anything; that is a message, not a traceback."""
     try:
         config_class = component.config_class()
-    except Exception as error:
-        message = f"{kind} {name!r} of plugin {component.plugin} cannot be loaded: {error}"
-        raise PydanticCustomError("component_broken", "{message}", {"message": message}) from None
-    return Selected(component, config_class.model_validate(body, context=info.context))
+        if not issubclass(config_class, ComponentConfig):
+            raise TypeError(f"{component.config} is no ComponentConfig")
+        return config_class.model_validate(body, context=info.context)
+    except ValidationError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        message = (
+            f"{component.kind} {component.name!r} of plugin {component.plugin} ({component.distribution} "
+            f"{component.version}) cannot be used: {type(error).__name__}: {reason}"
+        )
+        raise PydanticCustomError("component_broken", "{message}", {"message": message, "absent": True}) from None
 
 
-def _missing_name(kind: str, info: ValidationInfo) -> str:
-    return f"a name is missing; choose one of: {', '.join(registry_of(info).names(kind))}"
+def _missing_name(kind: str, given: Any, info: ValidationInfo) -> str:
+    what = "a name is missing" if given is None else "the name must be a string"
+    return f"{what}; choose one of: {', '.join(registry_of(info).names(kind))}"
 
 
 def registry_of(info: ValidationInfo) -> Registry:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from nanochat_framework.plugins.component import Component
 
 
 class UnknownComponent(LookupError):
-    """No component of that kind has that name. `str()` gives near names and the plugins that did not load."""
+    """No component of that kind has that name. `str()` gives near names and the plugins that did not load.
+
+    `absent`: nothing has a similar name and some plugin did not load, so that plugin is likelier than a typing error.
+    """
+
+    def __init__(self, message: str, *, absent: bool = False) -> None:
+        super().__init__(message)
+        self.absent = absent
 
 
 class Conflict(ValueError):
@@ -52,7 +58,7 @@ class Registry:
         try:
             return self._components[(kind, name)]
         except KeyError:
-            raise UnknownComponent(self._explain(kind, name)) from None
+            raise self._unknown(kind, name) from None
 
     def names(self, kind: str) -> list[str]:
         """All names of a kind, sorted."""
@@ -63,11 +69,14 @@ class Registry:
         found = [c for c in self._components.values() if kind in (None, c.kind)]
         return sorted(found, key=lambda c: (c.kind, c.name))
 
-    def _explain(self, kind: str, name: str) -> str:
+    def _unknown(self, kind: str, name: str) -> UnknownComponent:
         contested = self._contested.get((kind, name))
         if contested:
             owners = " and ".join(owner(claimant) for claimant in contested)
-            return f"{kind} {name!r} is claimed by {owners}; disable one of them (NANOCHAT_DISABLE_PLUGINS)"
+            message = f"{kind} {name!r} is claimed by {owners}; disable one of them (NANOCHAT_DISABLE_PLUGINS)"
+            return UnknownComponent(message, absent=True)
+        import difflib
+
         available = self.names(kind)
         near = difflib.get_close_matches(str(name), available, n=1)
         message = f"unknown {kind} {name!r}"
@@ -75,7 +84,7 @@ class Registry:
         message += f" Available: {', '.join(available) or 'none'}"
         if self._unavailable:
             message += f". Plugins that are not loaded: {'; '.join(self._unavailable)}"
-        return message
+        return UnknownComponent(message, absent=bool(self._unavailable) and not near)
 
 
 def owner(component: Component) -> str:

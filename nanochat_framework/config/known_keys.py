@@ -1,0 +1,85 @@
+"""Which keys there are: those of the sections, and those of the components that a configuration names.
+
+Only messages about unknown and missing keys need this, so it is put together after validation failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
+from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.plugins.registry import Registry, UnknownComponent
+
+_RULES = {rule.kind: rule for rule in (OptimizerRule, QuantizerRule)}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Something that has keys: how messages call it, and its keys with their descriptions."""
+
+    label: str
+    keys: Mapping[str, str]
+
+
+class KnownKeys:
+    """Keys by owner: `[train]`, `optimizer muon`."""
+
+    def __init__(self, data: Mapping[str, Any], registry: Registry) -> None:
+        self._owners = {f"[{name}]": Owner(f"[{name}]", keys) for name, keys in _sections()}
+        self._homes: dict[str, Owner] = dict(self._owners)
+        for kind, name in _named(data):
+            try:
+                keys = _descriptions(registry.get(kind, name).config_class())
+            except (UnknownComponent, Exception):  # noqa: B014  the broken ones have a message of their own
+                continue
+            if kind in _RULES:
+                keys = {**_descriptions(_RULES[kind]), **keys}
+            label = f"{kind} {name}"
+            self._owners[label] = Owner(label, keys)
+            header = f"[[{kind}]]" if is_array_of_tables(kind) else f"[{kind}]" if kind in RunConfig.model_fields else label
+            self._homes.setdefault(header, Owner(label, keys))
+
+    def owner(self, section: str, name: Any) -> Owner:
+        """The owner of a table found under the key `section` that names the component `name`."""
+        label = f"{section} {name}" if name is not None else f"[{section}]"
+        return self._owners.get(label) or self._owners.get(f"[{section}]") or Owner(label, {})
+
+    def homes(self, key: str, but: str) -> list[str]:
+        """Headers under which a key belongs, other than under `but`."""
+        return [header for header, owner in self._homes.items() if key in owner.keys and but not in (header, owner.label)]
+
+
+def is_array_of_tables(section: str) -> bool:
+    """Whether a section is written `[[section]]`."""
+    field = RunConfig.model_fields.get(section)
+    return field is not None and str(field.annotation).startswith("tuple")
+
+
+def _sections() -> Iterator[tuple[str, dict[str, str]]]:
+    for name, field in RunConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, _descriptions(field.annotation)
+
+
+def _descriptions(model: type[BaseModel]) -> dict[str, str]:
+    return {name: field.description or "" for name, field in model.model_fields.items() if not field.exclude}
+
+
+def _named(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(kind, name) of everything that may be a component: tables with a name, and strings, under their keys."""
+    if isinstance(node, Mapping):
+        if isinstance(node.get("name"), str):
+            yield key, node["name"]
+        for inner, value in node.items():
+            if isinstance(value, str) and inner != "name":
+                yield str(inner), value
+            below = "schedule" if key == "schedules" else str(inner)
+            yield from _named(value, below)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _named(value, key)

@@ -62,14 +62,14 @@ def candidates(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     float32 on the CPU; temperature must be above 0. Raises NanochatError if the logits are not numbers.
     """
     _check(logits)
-    scores = (logits - logits.max()) / max(sampling.temperature, _LEAST_TEMPERATURE)
-    ids = torch.arange(len(scores))
-    if 0 < sampling.top_k < len(scores):
-        ids = (scores >= torch.topk(scores, sampling.top_k).values[-1]).nonzero().flatten()
+    temperature = max(sampling.temperature, _LEAST_TEMPERATURE)
+    ids = torch.arange(len(logits))
+    if 0 < sampling.top_k < len(logits):
+        ids = (logits >= torch.topk(logits, sampling.top_k).values[-1]).nonzero().flatten()
     elif sampling.top_p == 1:
-        return scores, ids
-    order = torch.sort(scores[ids], descending=True, stable=True)
-    scores, ids = order.values, ids[order.indices]
+        return (logits - logits.max()) / temperature, ids
+    order = torch.sort(logits[ids], descending=True, stable=True)
+    scores, ids = (order.values - order.values[0]) / temperature, ids[order.indices]
     if sampling.top_k:
         scores, ids = scores[: sampling.top_k], ids[: sampling.top_k]
     if sampling.top_p < 1:

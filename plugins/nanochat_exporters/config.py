@@ -21,7 +21,7 @@ class GgufConfig(ComponentConfig):
         default="f32",
         description="Storage of the embedding and the output head: f32 keeps every bit, f16 halves them and rounds.",
     )
-    name: str | None = Field(default=None, description="general.name of the file; the run's name when absent.")
+    model_name: str | None = Field(default=None, description="general.name of the file; the run's name when absent.")
     license: str | None = Field(
         default=None, description="general.license of the file (an SPDX name); none when absent."
     )

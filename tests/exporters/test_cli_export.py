@@ -55,7 +55,7 @@ def test_a_gguf_is_exported_again_bit_for_bit(run: Path, capsys: pytest.CaptureF
 
 def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]
-    assert main([*command, "--option", "embedding_type=f16", "--option", 'name="My model"']) == 0
+    assert main([*command, "--option", "embedding_type=f16", "--option", 'model_name="My model"']) == 0
     assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to float16" in capsys.readouterr().out
 
 

@@ -155,7 +155,7 @@ def test_facts_are_keys_and_come_back(registry: Registry, tmp_path: Path) -> Non
     assert again.tokenizer is None
     with GgufFile(tmp_path / "x.gguf") as file:
         assert file.keys["tokenizer.ggml.model"] == "none" and file.keys["general.file_type"] == 0
-    export(bundle, tmp_path / "y.gguf", name="other", license="Apache-2.0")
+    export(bundle, tmp_path / "y.gguf", model_name="other", license="Apache-2.0")
     assert GgufImporter().load(tmp_path / "y.gguf", registry).metadata["license"] == "Apache-2.0"
 
 

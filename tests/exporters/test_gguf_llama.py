@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat_exporters.gguf import llama
@@ -36,6 +36,7 @@ def describe(registry: Registry, **changes: Any) -> ModelDescription:
 
 
 @given(heads=st.integers(1, 6), half=st.integers(1, 8))
+@settings(deadline=None)
 def test_reordering_pairs_and_back(heads: int, half: int) -> None:
     rows = torch.arange(heads * 2 * half)
     moved = llama.reorder_rows(rows, heads)

@@ -21,6 +21,7 @@ TEMPERATURES = st.floats(0.05, 5)
 
 
 @given(LOGITS)
+@settings(deadline=None)
 def test_greedy_takes_the_most_likely_and_the_first_of_equals(logits: Tensor) -> None:
     token = Sampler(Sampling(temperature=0)).draw(logits)
     assert logits[token] == logits.max()
@@ -28,6 +29,7 @@ def test_greedy_takes_the_most_likely_and_the_first_of_equals(logits: Tensor) ->
 
 
 @given(LOGITS, TEMPERATURES)
+@settings(deadline=None)
 def test_without_limits_probabilities_are_the_softmax(logits: Tensor, temperature: float) -> None:
     scores, ids = candidates(logits, Sampling(temperature=temperature))
     assert ids.tolist() == list(range(len(logits)))
@@ -35,6 +37,7 @@ def test_without_limits_probabilities_are_the_softmax(logits: Tensor, temperatur
 
 
 @given(LOGITS, st.integers(1, 60), TEMPERATURES)
+@settings(deadline=None)
 def test_top_k_keeps_the_k_most_likely(logits: Tensor, k: int, temperature: float) -> None:
     _, ids = candidates(logits, Sampling(temperature=temperature, top_k=k))
     kept = set(ids.tolist())
@@ -44,6 +47,7 @@ def test_top_k_keeps_the_k_most_likely(logits: Tensor, k: int, temperature: floa
 
 
 @given(LOGITS, st.floats(0.01, 1), TEMPERATURES)
+@settings(deadline=None)
 def test_top_p_keeps_the_smallest_set_that_reaches_p(logits: Tensor, p: float, temperature: float) -> None:
     _, ids = candidates(logits, Sampling(temperature=temperature, top_p=p))
     probabilities = torch.softmax((logits / temperature).double(), 0)
@@ -56,7 +60,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_p(logits: Tensor, p: float, t
 
 
 @given(LOGITS, st.integers(0, 60), st.floats(0.01, 1), TEMPERATURES, st.integers(0, 2**63 - 1))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_draws_come_from_the_candidates_and_repeat(
     logits: Tensor, k: int, p: float, temperature: float, seed: int
 ) -> None:

@@ -46,7 +46,7 @@ class GgufExporter(Exporter):
     def _keys(
         self, bundle: ModelBundle, architecture: str, tensors: list[StoredTensor], path: Path
     ) -> dict[str, Value]:
-        name = self.config.name or str(bundle.metadata.get("name") or path.stem)
+        name = self.config.model_name or str(bundle.metadata.get("name") or path.stem)
         license_name = self.config.license or bundle.metadata.get("license")
         keys = general_keys(tensors, name, license_name)
         keys |= llama.keys(bundle.description) if architecture == llama.ARCHITECTURE else {}

@@ -30,7 +30,7 @@ step "1/5 Text to tokens: a byte-level BPE tokenizer of 4096 tokens, trained on 
 
 step "2/5 Train tiny-cpu (3.7 million parameters) with ternary weights" \
     train tiny-cpu --run stdlib --runs-dir "$runs" --set "data.source.path=$out/data/tokens.bin" \
-    --set train.steps=700 --set eval.every=100
+    --set train.steps=600 --set eval.every=100
 
 step "3/5 Held-out bits per byte, beside what gzip and xz reach on the same bytes" \
     eval "$run" --tasks bpb --data "$out/data"

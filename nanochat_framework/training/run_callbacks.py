@@ -115,13 +115,13 @@ class ProgressCallback(Callback):
         self.live = self.stream.isatty()
         self._loss: float | None = None
         self._held_out = ""
-        self._started = self._drawn = 0.0
-        self._first_step = self._first_tokens = 0
+        self._previous = self._drawn = 0.0
+        self._step_seconds: float | None = None
         self._width = 0
 
     def on_start(self, trainer: Trainer) -> None:
         """Start the clock."""
-        self._started, self._first_step, self._first_tokens = time.perf_counter(), trainer.step, trainer.tokens
+        self._previous = time.perf_counter()
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Draw, at most ten times a second on a terminal."""
@@ -129,17 +129,19 @@ class ProgressCallback(Callback):
         self._loss = loss if self._loss is None or result.skipped else 0.9 * self._loss + 0.1 * loss
         last = trainer.finished or trainer.stop_reason is not None
         now = time.perf_counter()
+        seconds, self._previous = now - self._previous, now
+        known = self._step_seconds
+        self._step_seconds = seconds if known is None else 0.95 * known + 0.05 * seconds
         if self.live and (last or now - self._drawn > 0.1):
             self._drawn = now
-            self._rewrite(self._line(trainer))
+            self._rewrite(self._line(trainer, result.tokens))
         elif not self.live and (last or result.step == 1 or result.step % self.log_every == 0):
-            print(self._line(trainer), file=self.stream, flush=True)
+            print(self._line(trainer, result.tokens), file=self.stream, flush=True)
 
-    def _line(self, trainer: Trainer) -> str:
-        seconds = max(time.perf_counter() - self._started, 1e-9)
-        steps = trainer.step - self._first_step
-        remaining = (trainer.total_steps - trainer.step) * seconds / max(steps, 1)
-        rate = (trainer.tokens - self._first_tokens) / seconds
+    def _line(self, trainer: Trainer, step_tokens: int) -> str:
+        seconds = max(self._step_seconds or 0.0, 1e-9)  # of a step, by the last twenty or so
+        remaining = (trainer.total_steps - trainer.step) * seconds
+        rate = step_tokens / seconds
         done = trainer.step / trainer.total_steps
         return (
             f"step {trainer.step:>{len(str(trainer.total_steps))}}/{trainer.total_steps} {done:4.0%}"

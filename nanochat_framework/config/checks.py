@@ -9,22 +9,26 @@ from nanochat_framework.config.problems import Location
 from nanochat_framework.config.rules import OptimizerRule, first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import Problem
+from nanochat_framework.model.description import TensorSpec
 
 Where = Callable[[Location], str]
 
 
 def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
     """Everything wrong between sections."""
-    return [*_sequence_fits_model(config, where), *_schedules_are_declared(config, where)]
+    return [
+        *_sequence_fits_model(config, where),
+        *_schedules_are_declared(config, where),
+        *_every_parameter_is_optimised(config, where),
+    ]
 
 
 def _sequence_fits_model(config: RunConfig, where: Where) -> Iterator[Problem]:
     longest = config.model.config.max_seq_len
     if config.data.seq_len > longest:
-        location = ("data", "seq_len")
         other = where(("model", "max_seq_len"))
-        yield Problem(
-            where(location), "data.seq_len", f"{config.data.seq_len} is more than model.max_seq_len {longest} ({other})"
+        yield _problem(
+            ("data", "seq_len"), f"{config.data.seq_len} is more than model.max_seq_len {longest} ({other})", where
         )
 
 
@@ -33,31 +37,71 @@ def _schedules_are_declared(config: RunConfig, where: Where) -> Iterator[Problem
         allowed = scheduled_fields(rule)
         for name in rule.schedules:
             if name not in allowed:
-                location = ("optimizer", number, "schedules", name)
-                yield Problem(
-                    where(location),
-                    ".".join(map(str, location)),
-                    f"optimizer {rule.component.name} has no scheduled hyperparameter of that name; it has: {', '.join(allowed)}",
-                )
+                message = f"optimizer {rule.component.name} has no scheduled hyperparameter of that name; "
+                message += f"it has: {', '.join(allowed) or 'none'}"
+                yield _problem(("optimizer", number, "schedules", name), message, where)
+
+
+def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """The trainer refuses such a configuration too; here it costs no data and no memory to hear of it."""
+    left = [t for t in tensors_of(config) or () if first_match(config.optimizer, t.name, t.role) is None]
+    for role in dict.fromkeys(tensor.role for tensor in left):
+        names = [tensor.name for tensor in left if tensor.role == role]
+        message = f'no table takes the {len(names)} parameters of role "{role}" ({names[0]}, ...); '
+        yield _problem(("optimizer",), message + 'let the last table match = "*"', where)
+
+
+def _problem(location: Location, message: str, where: Where) -> Problem:
+    return Problem(where(location), ".".join(map(str, location)), message)
 
 
 def scheduled_fields(rule: OptimizerRule) -> list[str]:
     """Hyperparameters of a rule's optimizer that schedules may scale."""
     fields: dict[str, Any] = type(rule.component.config).model_fields
-    return [name for name, field in fields.items() if (field.json_schema_extra or {}).get("scheduled")]
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("scheduled")]
+
+
+def tensors_of(config: RunConfig) -> list[TensorSpec] | None:
+    """The model's parameters, from its configuration alone; None if a component does not describe itself."""
+    try:
+        return config.model.config.describe().tensors()  # type: ignore[no-any-return]
+    except (TypeError, ValueError):
+        return None
 
 
 def warnings_about(config: RunConfig) -> Iterator[str]:
-    """What is allowed and yet probably not meant."""
+    """What is allowed and yet probably not meant; shrinking a preset by hand leads here."""
     warmup = getattr(config.schedule.config, "warmup_steps", 0)
     if warmup >= config.train.steps:
         yield f"schedule.warmup_steps {warmup} is not below train.steps {config.train.steps}: the warm-up never ends"
-    try:
-        tensors = config.model.config.describe().tensors()
-    except ValueError:
-        return  # a component does not describe itself
-    for section, rules in (("optimizer", config.optimizer), ("quantizer", config.quantizer)):
+    tensors = tensors_of(config)
+    if tensors is not None:
+        yield from _rules_without_parameters(config, tensors)
+        yield from _groups_wider_than_rows(config, tensors)
+
+
+def _rules_without_parameters(config: RunConfig, tensors: list[TensorSpec]) -> Iterator[str]:
+    """Objectives may bring parameters of their own, which no description lists: then optimizer rules are not judged."""
+    sections: list[tuple[str, tuple[Any, ...]]] = [("quantizer", config.quantizer)]
+    if not config.objective:
+        sections.append(("optimizer", config.optimizer))
+    for section, rules in sections:
         used = {first_match(rules, tensor.name, tensor.role) for tensor in tensors}
         for number, rule in enumerate(rules):
             if number not in used:
                 yield f"{section}.{number}: match = {rule.match!r} takes no parameter of this model"
+
+
+def _groups_wider_than_rows(config: RunConfig, tensors: list[TensorSpec]) -> Iterator[str]:
+    for number, rule in enumerate(config.quantizer):
+        group = getattr(rule.component.config, "group_size", None)
+        if not isinstance(group, int):
+            continue  # no groups, or groups that follow the row
+        taken = [t for t in tensors if first_match(config.quantizer, t.name, t.role) == number]
+        narrow = [t for t in taken if t.shape[-1] < group]
+        if narrow:
+            yield (
+                f"quantizer.{number}: group_size {group} is more than the {narrow[0].shape[-1]} inputs of "
+                f"{narrow[0].name}: each of its rows is one short group"
+            )

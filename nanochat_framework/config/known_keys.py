@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.run_config import RunConfig
-from nanochat_framework.plugins.registry import Registry, UnknownComponent
+from nanochat_framework.plugins.registry import Registry
 
 _RULES = {rule.kind: rule for rule in (OptimizerRule, QuantizerRule)}
 
@@ -35,13 +35,13 @@ class KnownKeys:
         for kind, name in _named(data):
             try:
                 keys = _descriptions(registry.get(kind, name).config_class())
-            except (UnknownComponent, Exception):  # noqa: B014  the broken ones have a message of their own
+            except (Exception, SystemExit):  # unknown or broken: validation has said so
                 continue
             if kind in _RULES:
                 keys = {**_descriptions(_RULES[kind]), **keys}
             label = f"{kind} {name}"
             self._owners[label] = Owner(label, keys)
-            header = f"[[{kind}]]" if is_array_of_tables(kind) else f"[{kind}]" if kind in RunConfig.model_fields else label
+            header = section_header(kind) if kind in RunConfig.model_fields else label
             self._homes.setdefault(header, Owner(label, keys))
 
     def owner(self, section: str, name: Any) -> Owner:
@@ -49,15 +49,21 @@ class KnownKeys:
         label = f"{section} {name}" if name is not None else f"[{section}]"
         return self._owners.get(label) or self._owners.get(f"[{section}]") or Owner(label, {})
 
-    def homes(self, key: str, but: str) -> list[str]:
+    def homes(self, key: str, but: str = "") -> list[str]:
         """Headers under which a key belongs, other than under `but`."""
-        return [header for header, owner in self._homes.items() if key in owner.keys and but not in (header, owner.label)]
+        found = [(header, owner) for header, owner in self._homes.items() if key in owner.keys]
+        return [header for header, owner in found if but not in (header, owner.label)]
 
 
 def is_array_of_tables(section: str) -> bool:
     """Whether a section is written `[[section]]`."""
     field = RunConfig.model_fields.get(section)
     return field is not None and str(field.annotation).startswith("tuple")
+
+
+def section_header(section: str) -> str:
+    """How a section is written."""
+    return f"[[{section}]]" if is_array_of_tables(section) else f"[{section}]"
 
 
 def _sections() -> Iterator[tuple[str, dict[str, str]]]:

@@ -35,9 +35,7 @@ class LoadedConfig:
     warnings: tuple[str, ...]
 
 
-def load_config(
-    target: str | Path, *, registry: Registry, overrides: Sequence[str | Override] = ()
-) -> LoadedConfig:
+def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[str | Override] = ()) -> LoadedConfig:
     """Load a TOML file, or a preset by name, with overrides applied.
 
     Raises ConfigError with one line for each mistake (exit code 4 if all of them are plugins that are not there), or
@@ -141,12 +139,15 @@ def _parse(path: Path, source: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _where(path: Path, lines: dict[Location, int], overrides: Sequence[Override], location: Location) -> str:
-    """`file:line` of a key, or the flag that set it, or the flag that chose the component it belongs to."""
-    for override in reversed(overrides):
-        if location[: len(override.path)] == override.path or override.path[: len(location)] == location:
-            return override.where
-    for override in reversed(overrides):
-        if override.table is not None and location[: len(override.table)] == override.table:
-            return override.where
+    """`file:line` of a key, or the flag that it has its value from."""
+    blamed, length = None, -1
+    for override in overrides:
+        for claimed in (override.path, override.table):
+            if claimed is not None and location[: len(claimed)] == claimed and len(claimed) >= length:
+                blamed, length = override, len(claimed)
+    if blamed is None:  # a table is wrong as a whole: the last flag that changed something inside
+        blamed = next((o for o in reversed(overrides) if o.path[: len(location)] == location), None)
+    if blamed is not None:
+        return blamed.flag or ("--set" if blamed.path == location else blamed.where)  # the key follows
     line = line_of(lines, location)
     return f"{path}:{line}" if line else str(path)

@@ -61,9 +61,7 @@ def _part(text: str) -> str | int:
     return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else text
 
 
-def apply_overrides(
-    data: dict[str, Any], overrides: Sequence[str | Override]
-) -> tuple[list[Override], list[Problem]]:
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str | Override]) -> tuple[list[Override], list[Problem]]:
     """Change parsed TOML in place, in order; returns what was applied and what could not be.
 
     Tables that do not exist are made; numbers index arrays of tables. Another `name` drops the other keys of its
@@ -97,7 +95,10 @@ def _apply(data: dict[str, Any], override: Override, applied: list[Override]) ->
         node[str(last)] = override.value
         if other:
             for earlier in applied:
-                if earlier.path[: len(parents)] == tuple(parents) and earlier.path[len(parents) :] not in ((), ("name",)):
+                if earlier.path[: len(parents)] == tuple(parents) and earlier.path[len(parents) :] not in (
+                    (),
+                    ("name",),
+                ):
                     _apply(data, earlier, [])
     else:
         return Problem(override.where, "", _cannot_enter(override.path, node))

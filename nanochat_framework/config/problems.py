@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nanochat_framework.config.known_keys import KnownKeys, Owner, is_array_of_tables
+from nanochat_framework.config.known_keys import KnownKeys, Owner, is_array_of_tables, section_header
 from nanochat_framework.config.run_config import RESERVED_SECTIONS, RunConfig
 from nanochat_framework.errors import Problem
 
@@ -30,11 +30,11 @@ _EXPECTED = {
     "component_table": "expected a table with a name, or a name",
     "literal_error": "expected {expected}",
     "enum": "expected {expected}",
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "multiple_of": "must be a multiple of {multiple_of}",
+    "greater_than": "must be greater than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be less than {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "multiple_of": "must be a multiple of {multiple_of:g}",
     "finite_number": "must be a finite number",
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_short": "must not be shorter than {min_length}",
@@ -60,9 +60,12 @@ def explain(
         known: keys of sections and of the components that the data names.
     """
     problems = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
         location, kind = tuple(item["loc"]), item["type"]
         context = item.get("ctx", {})
+        if kind == "too_short" and any(_is_inside(tuple(other["loc"]), location) for other in items):
+            continue  # it is long enough; pydantic does not count members that are wrong themselves
         if kind == "extra_forbidden":
             message = _unknown_key(location, data, known)
         elif kind == "missing":
@@ -79,6 +82,10 @@ def explain(
             message = item["msg"][:1].lower() + item["msg"][1:]
         problems.append(Problem(where(location), ".".join(map(str, location)), _one_line(message)))
     return sorted(problems, key=_by_line)
+
+
+def _is_inside(location: Location, outer: Location) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
 
 
 def all_absent(error: ValidationError) -> bool:
@@ -116,8 +123,7 @@ def _missing(location: Location, data: Mapping[str, Any], known: KnownKeys) -> s
     if isinstance(key, int):
         return "is missing: the array is too short"
     if not parents:
-        section = f"[[{key}]]" if is_array_of_tables(key) else f"[{key}]"
-        return f"the section {section} is missing: {RunConfig.model_fields[key].description}"
+        return f"the section {section_header(key)} is missing: {RunConfig.model_fields[key].description}"
     owner = _owner(tuple(parents), data, known)
     purpose = owner.keys.get(key, "")
     return f"is missing, and {owner.label} needs it{': ' + purpose if purpose else ''}"
@@ -127,22 +133,30 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) 
     """What a key was probably meant to be, or where it belongs."""
     *parents, last = location
     key = str(last)
-    if parents:
-        owner = _owner(tuple(parents), data, known)
-        what, allowed = f"unknown key for {owner.label}", list(owner.keys)
-        rest = f"; it has: {', '.join(allowed)}" if allowed else "; it has no settings"
-    elif key in RESERVED_SECTIONS:
-        return f"reserved for {RESERVED_SECTIONS[key]}, which this version does not have"
-    else:
-        what, allowed = "unknown section" if isinstance(data[key], Mapping | list) else "unknown key", []
-        allowed = list(RunConfig.model_fields)
-        rest = f"; the sections are: {', '.join(allowed)}"
-        owner = Owner("", {})
-    near = _near(key, allowed)
+    if not parents:
+        return _unknown_section(key, data[key], known)
+    owner = _owner(tuple(parents), data, known)
+    what = f"unknown key for {owner.label}"
+    near = _near(key, list(owner.keys))
     if near:
         return f"{what}; did you mean {near!r}?"
-    homes = known.homes(key, owner.label)
-    return f"{what}; {key!r} belongs under {homes[0]}" if homes else what + rest
+    homes = known.homes(key, but=owner.label)
+    if homes:
+        return f"{what}; {key!r} belongs under {homes[0]}"
+    return f"{what}; it has: {', '.join(owner.keys)}" if owner.keys else f"{what}; it has no settings"
+
+
+def _unknown_section(key: str, value: Any, known: KnownKeys) -> str:
+    if key in RESERVED_SECTIONS:
+        return f"reserved for {RESERVED_SECTIONS[key]}, which this version does not have"
+    what = "unknown section" if isinstance(value, Mapping | list) else "unknown key"
+    near = _near(key, list(RunConfig.model_fields))
+    if near:
+        return f"{what}; did you mean {near!r}?"
+    homes = known.homes(key)
+    if homes:
+        return f"{what}; {key!r} belongs under {homes[0]}"
+    return f"{what}; the sections are: {', '.join(map(section_header, RunConfig.model_fields))}"
 
 
 def _near(word: str, words: list[str]) -> str | None:

@@ -31,11 +31,11 @@ def key_lines(text: str) -> dict[Path, int]:
         header = _HEADER.match(line)
         if header:
             table = _enter(header.group(2), header.group(1) == "[[", arrays)
-            lines.setdefault(table, number)
+            _note(lines, table, number)
             continue
         assignment = _ASSIGNMENT.match(line)
         if assignment:
-            lines.setdefault((*table, *_parts(assignment.group(1))), number)
+            _note(lines, (*table, *_parts(assignment.group(1))), number)
             open_value = _continue("", assignment.group(2))
     return lines
 
@@ -46,6 +46,12 @@ def line_of(lines: dict[Path, int], path: Sequence[str | int]) -> int | None:
     while found and found not in lines:
         found = found[:-1]
     return lines.get(found)
+
+
+def _note(lines: dict[Path, int], path: Path, number: int) -> None:
+    """Note the line of a path, and of the tables around it that it is the first to name."""
+    for length in range(1, len(path) + 1):
+        lines.setdefault(path[:length], number)
 
 
 def _parts(dotted: str) -> list[str]:

@@ -27,8 +27,10 @@ class _RmsNorm(torch.autograd.Function):
         for block in row_blocks(rows):
             wide = rows[block].float()
             scale = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True).add_(eps), out=scales[block])
-            result = torch.mul(wide, scale)
-            normed[block] = result if weight is None else result.mul_(weight)
+            if weight is None:
+                torch.mul(wide, scale, out=normed[block])
+            else:
+                torch.mul(torch.mul(wide, scale), weight, out=normed[block])
         ctx.save_for_backward(rows, weight, scales)
         return normed.view(x.shape)
 

@@ -2,7 +2,7 @@
 
 An elementwise operation on a large tensor writes a large temporary: on a CPU its pages are new to the process each
 time, and touching them costs more than the arithmetic. Working through the rows block by block keeps every temporary
-small enough to be reused (measured 5 to 8 times as fast, docs/decisions/0011).
+small enough to be reused (measured up to ten times as fast, docs/decisions/0011).
 """
 
 from __future__ import annotations

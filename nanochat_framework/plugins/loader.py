@@ -8,22 +8,26 @@ of them are free of conflict.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from nanochat_framework.plugins.api import PLUGIN_API_VERSION, PROJECT, PluginHooks
 from nanochat_framework.plugins.component import Component
+from nanochat_framework.plugins.discovery import OWN_DISTRIBUTION, Owners, declared
 from nanochat_framework.plugins.registrar import Registrar
 from nanochat_framework.plugins.registry import Conflict, Registry
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 ENTRY_POINT_GROUP = "nanochat"
-OWN_DISTRIBUTION = "nanochat-framework"
 
 
 @dataclass
@@ -66,58 +70,59 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, *, environ: Mapping
     """Load every plugin of the entry-point group `nanochat` (or the given `points`).
 
     `NANOCHAT_DISABLE_PLUGINS=a,b` leaves plugins out before they are imported; `NANOCHAT_LOAD_PLUGINS=a,b` loads, of
-    the third-party ones, only those (empty: none).
+    the third-party ones, only those (empty: none). Both take names of plugins and of distributions. What a plugin
+    prints while it loads goes to stderr.
     """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(PluginHooks)
-    registry = Registry()
-    host = PluginHost(registry, [], manager)
-    found = sorted(entry_points(group=ENTRY_POINT_GROUP) if points is None else points, key=_load_order)
+    host = PluginHost(Registry(), [], manager)
     strangers: list[tuple[PluginStatus, list[Component]]] = []
-    seen: dict[str, PluginStatus] = {}
-    for point in found:
-        status = _status(point)
+    for point, status in _in_order(declared(ENTRY_POINT_GROUP) if points is None else points, environ):
         host.plugins.append(status)
-        if point.name in seen:
-            first = seen[point.name]
-            status.state = "shadowed"
-            status.reason = f"its name is already taken by {first.distribution} {first.version}"
-            continue
-        seen[point.name] = status
-        if _is_disabled(status, environ):
-            status.state, status.reason = "disabled", "switched off by the environment"
+        if status.state != "ok":
             continue
         components = _load_one(point, status, manager)
         if status.state != "ok":
             continue
         if status.first_party:
-            registry.commit(components)
-            status.components = [f"{c.kind}:{c.name}" for c in components]
+            _commit(status, components, host.registry)
         else:
             strangers.append((status, components))
-    _commit_strangers(strangers, registry)
+    _commit_strangers(strangers, host.registry)
     for status in host.plugins:
         if status.state != "ok":
-            registry.note_unavailable(status.line())
-    registry.freeze()
+            host.registry.note_unavailable(status.line())
+    host.registry.freeze()
     return host
 
 
-def _load_order(point: EntryPoint) -> tuple[bool, str, str]:
-    distribution = point.dist.name if point.dist else ""
-    return (distribution != OWN_DISTRIBUTION, distribution, point.name)
+def _in_order(points: Iterable[EntryPoint], environ: Mapping[str, str]) -> list[tuple[EntryPoint, PluginStatus]]:
+    """Our own first, then by distribution and name, so that the outcome does not depend on the search path.
 
-
-def _status(point: EntryPoint) -> PluginStatus:
-    distribution, version = (point.dist.name, point.dist.version) if point.dist else ("unknown", "0")
-    return PluginStatus(name=point.name, module=point.value, distribution=distribution, version=version)
+    Disabled plugins and those whose name is taken are marked, and are never imported.
+    """
+    owners = Owners()
+    found = [(point, PluginStatus(point.name, point.value, *owners.of(point))) for point in points]
+    found.sort(key=lambda pair: (not pair[1].first_party, pair[1].distribution, pair[1].name, pair[1].module))
+    seen: dict[str, PluginStatus] = {}
+    for _, status in found:
+        if _is_disabled(status, environ):
+            status.state, status.reason = "disabled", "switched off by the environment"
+        elif status.name in seen:
+            first = seen[status.name]
+            status.state = "shadowed"
+            status.reason = f"its name is already taken by {first.distribution} {first.version}"
+        else:
+            seen[status.name] = status
+    return found
 
 
 def _is_disabled(status: PluginStatus, environ: Mapping[str, str]) -> bool:
-    if status.name in _names(environ.get("NANOCHAT_DISABLE_PLUGINS", "")):
+    names = {status.name, status.distribution}
+    if names & _names(environ.get("NANOCHAT_DISABLE_PLUGINS", "")):
         return True
     allowed = environ.get("NANOCHAT_LOAD_PLUGINS")
-    return allowed is not None and not status.first_party and status.name not in _names(allowed)
+    return allowed is not None and not status.first_party and not names & _names(allowed)
 
 
 def _names(text: str) -> set[str]:
@@ -125,56 +130,85 @@ def _names(text: str) -> set[str]:
 
 
 def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginManager) -> list[Component]:
+    """Import a plugin and let it register; what goes wrong becomes its status."""
     started = time.perf_counter()
-    registrar = Registrar(point.name, point.value.partition(":")[0], status.distribution, status.version)
-    module: Any = None
+    plugin: Any = None
     try:
-        module = import_module(point.value)
-        stated = getattr(module, "NANOCHAT_PLUGIN_API", None)
-        if stated != PLUGIN_API_VERSION:
-            status.state = "incompatible"
-            status.reason = f"written for plugin API {stated}, this is {PLUGIN_API_VERSION}; update one of the two"
-            return []
-        manager.register(module, name=point.name)
-        manager.subset_hook_caller("nanochat_register", _others(manager, module))(registrar=registrar)
-    except (Exception, SystemExit) as error:  # a stranger may raise anything; the program must go on
-        if module is not None and manager.is_registered(module):
-            manager.unregister(module)
+        with redirect_stdout(sys.stderr):  # stdout is data
+            module = import_module(point.module)
+            plugin = point.load()
+            stated = getattr(plugin, "NANOCHAT_PLUGIN_API", None)
+            if stated != PLUGIN_API_VERSION:
+                status.state, status.reason = "incompatible", _incompatible(stated)
+                return []
+            registrar = Registrar(point.name, module.__package__ or point.module, status.distribution, status.version)
+            manager.register(plugin, name=point.name)
+            _check_hooks(manager, plugin)
+            manager.subset_hook_caller("nanochat_register", _others(manager, plugin))(registrar=registrar)
+            return list(registrar.components)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a stranger may raise anything, SystemExit too; the program must go on
+        if plugin is not None and manager.is_registered(plugin):
+            manager.unregister(plugin)
         status.state, status.reason = "failed", f"{type(error).__name__}: {_first_line(error)}"
         return []
     finally:
         status.milliseconds = (time.perf_counter() - started) * 1e3
-    return registrar.components
 
 
-def _others(manager: pluggy.PluginManager, module: object) -> list[object]:
-    return [plugin for plugin in manager.get_plugins() if plugin is not module]
+def _incompatible(stated: object) -> str:
+    if stated is None:
+        return f"states no NANOCHAT_PLUGIN_API; a plugin says there which version it is written for ({PLUGIN_API_VERSION})"
+    return f"written for plugin API {stated}, this is {PLUGIN_API_VERSION}; update one of the two"
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Raise TypeError for a plugin that implements nothing, or a hook that there is not: pluggy accepts both."""
+    callers = manager.get_hookcallers(plugin) or []
+    unknown = [caller.name for caller in callers if not caller.has_spec()]
+    if unknown:
+        raise TypeError(f"implements {unknown[0]}, which is no hook of this version")
+    if not callers:
+        raise TypeError("implements no hook; @hookimpl def nanochat_register(registrar) is the one it needs")
+
+
+def _others(manager: pluggy.PluginManager, plugin: object) -> list[object]:
+    return [other for other in manager.get_plugins() if other is not plugin]
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0]
 
 
+def _commit(status: PluginStatus, components: list[Component], registry: Registry) -> None:
+    try:
+        registry.commit(components)
+    except Conflict as conflict:
+        status.state, status.reason = "failed", f"{conflict}; a built-in cannot be replaced, use a vendor/name"
+    else:
+        status.components = [f"{c.kind}:{c.name}" for c in components]
+
+
 def _commit_strangers(strangers: list[tuple[PluginStatus, list[Component]]], registry: Registry) -> None:
-    """Commit third-party plugins so that the outcome does not depend on their order."""
+    """Commit third-party plugins so that the outcome does not depend on their order.
+
+    Those that clash with a built-in are out; a name that several of the rest claim goes to none of them.
+    """
+    built_in = {(component.kind, component.name) for component in registry.components()}
     claims: dict[tuple[str, str], list[Component]] = {}
     for _, components in strangers:
-        for component in components:
-            claims.setdefault((component.kind, component.name), []).append(component)
+        if not any((c.kind, c.name) in built_in for c in components):
+            for component in components:
+                claims.setdefault((component.kind, component.name), []).append(component)
     for (kind, name), claimants in claims.items():
         if len(claimants) > 1:
             registry.contest(kind, name, claimants)
     for status, components in strangers:
-        contested = next((c for c in components if len(claims[(c.kind, c.name)]) > 1), None)
-        if contested is not None:
+        contested = next((c for c in components if len(claims.get((c.kind, c.name), ())) > 1), None)
+        if contested is not None and not any((c.kind, c.name) in built_in for c in components):
             rivals = [c.distribution for c in claims[(contested.kind, contested.name)] if c.plugin != status.name]
             status.state = "failed"
             status.reason = f"{contested.kind} {contested.name!r} is also claimed by {', '.join(rivals)}"
-            continue
-        try:
-            registry.commit(components)
-        except Conflict as conflict:
-            status.state = "failed"
-            status.reason = f"{conflict}; a built-in cannot be replaced, use a vendor/name"
-            continue
-        status.components = [f"{c.kind}:{c.name}" for c in components]
+        else:
+            _commit(status, components, registry)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -135,13 +136,14 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
     plugin: Any = None
     try:
         with redirect_stdout(sys.stderr):  # stdout is data
-            module = import_module(point.module)
-            plugin = point.load()
+            module, plugin = _import(point.value)
             stated = getattr(plugin, "NANOCHAT_PLUGIN_API", None)
             if stated != PLUGIN_API_VERSION:
                 status.state, status.reason = "incompatible", _incompatible(stated)
                 return []
-            registrar = Registrar(point.name, module.__package__ or point.module, status.distribution, status.version)
+            registrar = Registrar(
+                point.name, module.__package__ or module.__name__, status.distribution, status.version
+            )
             manager.register(plugin, name=point.name)
             _check_hooks(manager, plugin)
             manager.subset_hook_caller("nanochat_register", _others(manager, plugin))(registrar=registrar)
@@ -151,15 +153,27 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
     except BaseException as error:  # a stranger may raise anything, SystemExit too; the program must go on
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)
-        status.state, status.reason = "failed", f"{type(error).__name__}: {_first_line(error)}"
+        status.state, status.reason = "failed", _one_line(error)
         return []
     finally:
         status.milliseconds = (time.perf_counter() - started) * 1e3
 
 
+def _import(value: str) -> tuple[ModuleType, Any]:
+    """The module of an entry point's `module` or `module:object`, and what it names."""
+    module_name, _, attributes = value.partition("[")[0].strip().partition(":")
+    module = import_module(module_name)
+    plugin: Any = module
+    for attribute in filter(None, attributes.split(".")):
+        plugin = getattr(plugin, attribute)
+    return module, plugin
+
+
 def _incompatible(stated: object) -> str:
     if stated is None:
-        return f"states no NANOCHAT_PLUGIN_API; a plugin says there which version it is written for ({PLUGIN_API_VERSION})"
+        return (
+            f"states no NANOCHAT_PLUGIN_API; a plugin says there which version it is written for ({PLUGIN_API_VERSION})"
+        )
     return f"written for plugin API {stated}, this is {PLUGIN_API_VERSION}; update one of the two"
 
 
@@ -177,8 +191,9 @@ def _others(manager: pluggy.PluginManager, plugin: object) -> list[object]:
     return [other for other in manager.get_plugins() if other is not plugin]
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
+def _one_line(error: BaseException) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _commit(status: PluginStatus, components: list[Component], registry: Registry) -> None:
@@ -197,18 +212,21 @@ def _commit_strangers(strangers: list[tuple[PluginStatus, list[Component]]], reg
     """
     built_in = {(component.kind, component.name) for component in registry.components()}
     claims: dict[tuple[str, str], list[Component]] = {}
-    for _, components in strangers:
-        if not any((c.kind, c.name) in built_in for c in components):
-            for component in components:
-                claims.setdefault((component.kind, component.name), []).append(component)
-    for (kind, name), claimants in claims.items():
-        if len(claimants) > 1:
-            registry.contest(kind, name, claimants)
+    rest: list[tuple[PluginStatus, list[Component]]] = []
     for status, components in strangers:
-        contested = next((c for c in components if len(claims.get((c.kind, c.name), ())) > 1), None)
-        if contested is not None and not any((c.kind, c.name) in built_in for c in components):
-            rivals = [c.distribution for c in claims[(contested.kind, contested.name)] if c.plugin != status.name]
-            status.state = "failed"
-            status.reason = f"{contested.kind} {contested.name!r} is also claimed by {', '.join(rivals)}"
-        else:
+        if any((c.kind, c.name) in built_in for c in components):
+            _commit(status, components, registry)  # fails, and says why
+            continue
+        rest.append((status, components))
+        for component in components:
+            claims.setdefault((component.kind, component.name), []).append(component)
+    contested = {claim: claimants for claim, claimants in claims.items() if len(claimants) > 1}
+    for (kind, name), claimants in contested.items():
+        registry.contest(kind, name, claimants)
+    for status, components in rest:
+        clash = next(((c.kind, c.name) for c in components if (c.kind, c.name) in contested), None)
+        if clash is None:
             _commit(status, components, registry)
+        else:
+            rivals = sorted(c.distribution for c in contested[clash] if c.plugin != status.name)
+            status.state, status.reason = "failed", f"{clash[0]} {clash[1]!r} is also claimed by {', '.join(rivals)}"

@@ -36,21 +36,24 @@ class Outcome:
     attempts: int
 
 
-def command(runs_dir: Path, *, resume: bool) -> list[str]:
+def command(runs_dir: Path, *, resume: bool, steps: int) -> list[str]:
     """The command line that starts or resumes the run `killed`."""
     nanochat = [sys.executable, "-m", "nanochat_framework"]
     if resume:
         return [*nanochat, "resume", "killed", "--runs-dir", str(runs_dir), "--quiet"]
-    return [*nanochat, "train", str(CONFIG), "--run", "killed", "--runs-dir", str(runs_dir), "--quiet"]
+    options = ["--runs-dir", str(runs_dir), "--quiet", "--set", f"train.steps={steps}"]
+    return [*nanochat, "train", str(CONFIG), "--run", "killed", *options]
 
 
-def uninterrupted(runs_dir: Path) -> Path:
+def uninterrupted(runs_dir: Path, *, steps: int) -> Path:
     """The same training, left alone; its run folder."""
-    subprocess.run(command(runs_dir, resume=False), check=True, timeout=LIMIT_S)
+    subprocess.run(command(runs_dir, resume=False, steps=steps), check=True, timeout=LIMIT_S)
     return runs_dir / "killed"
 
 
-def interrupted(runs_dir: Path, *, kills: int, checkpoint_kills: int, seed: int, window_s: float) -> Outcome:
+def interrupted(
+    runs_dir: Path, *, steps: int, kills: int, checkpoint_kills: int, seed: int, window_s: float
+) -> Outcome:
     """Start, kill, resume, kill, ... and at last let it finish. `window_s`: random kills fall within it."""
     generator = random.Random(seed)
     plan = ["random"] * kills + ["checkpoint"] * checkpoint_kills
@@ -60,7 +63,7 @@ def interrupted(runs_dir: Path, *, kills: int, checkpoint_kills: int, seed: int,
     for kind in [*plan, "finish"]:
         attempts += 1
         resume = (run / "run.json").exists()
-        process = subprocess.Popen(command(runs_dir, resume=resume), start_new_session=True)
+        process = subprocess.Popen(command(runs_dir, resume=resume, steps=steps), start_new_session=True)
         if kind == "random":
             time.sleep(generator.uniform(0.0, window_s))
         elif kind == "checkpoint":
@@ -114,13 +117,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--checkpoint-kills", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4000, help="long enough that every kill finds it running")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--window", type=float, default=8.0, help="seconds within which random kills fall")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        alone = uninterrupted(Path(folder) / "alone")
+        alone = uninterrupted(Path(folder) / "alone", steps=arguments.steps)
         outcome = interrupted(
             Path(folder) / "killed",
+            steps=arguments.steps,
             kills=arguments.kills,
             checkpoint_kills=arguments.checkpoint_kills,
             seed=arguments.seed,

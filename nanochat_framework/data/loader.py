@@ -8,10 +8,10 @@ micro-batches and ranks: micro-batch m on rank r takes every (accumulation · wo
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from time import perf_counter
 
 import numpy as np
@@ -78,17 +78,14 @@ class LoaderPlan:
         return [int(epoch_order(self, row // self.n_windows)[row % self.n_windows]) for row in rows]
 
 
-_orders: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, n_windows: int) -> np.ndarray:
+    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(n_windows)
 
 
 def epoch_order(plan: LoaderPlan, epoch: int) -> np.ndarray:
-    """(n_windows,) int64: the order of an epoch; the last two epochs' are kept."""
-    key = (plan.seed, epoch, plan.n_windows)
-    if key not in _orders:
-        _orders[key] = np.random.Generator(np.random.PCG64([plan.seed, epoch])).permutation(plan.n_windows)
-        while len(_orders) > 2:
-            _orders.popitem(last=False)
-    return _orders[key]
+    """(n_windows,) int64: the order of an epoch; the last two epochs' are kept, for all threads."""
+    return _order(plan.seed, epoch, plan.n_windows)
 
 
 def batch(plan: LoaderPlan, tokens: np.ndarray, step: int, micro: int = 0, rank: int = 0) -> Batch:

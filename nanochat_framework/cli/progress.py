@@ -1,10 +1,15 @@
-"""A progress line for long work: rewritten in place on a terminal, silent elsewhere."""
+"""A progress line for long work: rewritten in place on a terminal, written now and then elsewhere."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from typing import Self, TextIO
+
+_REDRAW_SECONDS = 0.1
+_PLAIN_LINE_SECONDS = 30.0
+"""Where there is no terminal (a log file, CI) a line appears this often; short work leaves none."""
 
 
 class Progress:
@@ -17,8 +22,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.done = 0.0
         self._live = self.stream.isatty()
-        self._started = time.perf_counter()
-        self._drawn = 0.0
+        self._started = self._drawn = time.perf_counter()
         self._width = 0
 
     def __enter__(self) -> Self:
@@ -32,20 +36,26 @@ class Progress:
     def advance(self, amount: float) -> None:
         """Count work done; draws at most ten times a second."""
         self.done += amount
-        if self._live and time.perf_counter() - self._drawn > 0.1:
+        now = time.perf_counter()
+        if now - self._drawn > (_REDRAW_SECONDS if self._live else _PLAIN_LINE_SECONDS):
             self._draw()
 
     def _draw(self) -> None:
         self._drawn = time.perf_counter()
-        seconds = max(self._drawn - self._started, 1e-9)
-        done, rate = self.done * self.scale, self.done * self.scale / seconds
-        line = f"{self.label}  {done:,.1f}"
-        if self.total:
-            filled = round(24 * min(self.done / self.total, 1.0))
-            left = (self.total - self.done) / max(self.done / seconds, 1e-9)
-            line = f"{self.label}  [{'#' * filled}{'.' * (24 - filled)}] {done:,.1f}/{self.total * self.scale:,.1f}"
-            line += f" {self.unit}  {rate:,.1f} {self.unit}/s  {max(left, 0):.0f} s left"
-        else:
-            line += f" {self.unit}  {rate:,.1f} {self.unit}/s"
+        if not self._live:
+            print(self._line(bar=False), file=self.stream, flush=True)
+            return
+        line = self._line(bar=True)[: shutil.get_terminal_size().columns - 1]  # a wrapped line cannot be rewritten
         print(f"\r{line:<{self._width}}", end="", file=self.stream, flush=True)
         self._width = len(line)
+
+    def _line(self, *, bar: bool) -> str:
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        done, rate = self.done * self.scale, self.done * self.scale / seconds
+        if not self.total:
+            return f"{self.label}  {done:,.1f} {self.unit}  {rate:,.1f} {self.unit}/s"
+        filled = round(24 * min(self.done / self.total, 1.0))
+        left = (self.total - self.done) / max(self.done / seconds, 1e-9)
+        drawn = f"[{'#' * filled}{'.' * (24 - filled)}] " if bar else ""
+        total = self.total * self.scale
+        return f"{self.label}  {drawn}{done:,.1f}/{total:,.1f} {self.unit}  {rate:,.1f} {self.unit}/s  {max(left, 0):.0f} s left"

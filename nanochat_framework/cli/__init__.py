@@ -2,77 +2,104 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from nanochat_framework import __version__
-from nanochat_framework.errors import NanochatError
+from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
-
-COMMANDS: dict[str, tuple[str, str]] = {
-    "prepare-data": ("prepare_data", "turn text into a tokenizer and token files"),
-    "train": ("train", "train a model from a TOML file or a preset"),
-    "resume": ("resume", "continue a run exactly where it stopped"),
-    "eval": ("evaluate", "score a model on held-out text and tasks"),
-    "export": ("export", "write a model as GGUF"),
-    "generate": ("generate", "continue a prompt"),
-    "plan": ("plan", "parameters, arithmetic and memory, before anything is allocated"),
-    "config": ("config", "check or show a configuration"),
-    "components": ("components", "list the parts a TOML file can name, and their settings"),
-    "plugins": ("plugins", "list what is installed and what failed to load"),
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "make a model": {
+        "prepare-data": ("prepare_data", "turn text into a tokenizer and token files"),
+        "plan": ("plan", "parameters, FLOPs and memory of a configuration, before it runs"),
+        "train": ("train", "train a model from a TOML file or a preset"),
+        "resume": ("resume", "continue a run exactly where it stopped"),
+    },
+    "use it": {
+        "eval": ("evaluate", "score a model on held-out text and tasks"),
+        "generate": ("generate", "go on from a prompt, once"),
+        "export": ("export", "write a model in a file format such as GGUF"),
+    },
+    "look around": {
+        "config": ("config", "check or show a configuration"),
+        "components": ("components", "list the parts a TOML file can name, and their settings"),
+        "plugins": ("plugins", "list what is installed and what failed to load"),
+    },
 }
-"""Command -> (module in this package, one line of help)."""
-COMMAND_GROUP = "nanochat.commands"
+"""Heading -> command -> (module in this package, one line of help: the module's `HELP`)."""
 
-EPILOG = """\
+USAGE = """\
+usage: nanochat COMMAND ...
+
+Train small language models from raw text to a shipped model: a TOML file names the parts,
+a plugin supplies each part.
+"""
+EXAMPLES = """\
 examples:
   nanochat prepare-data --source python_stdlib --vocab-size 4096 --output data
   nanochat train tiny-cpu --run first
   nanochat export first --to gguf --output first.gguf --check
   nanochat generate first.gguf --prompt "import os"
 
-`nanochat COMMAND --help` explains a command. Exit codes: 0 done, 1 failed, 2 bad usage or configuration,
-3 stopped on request, 4 plugin missing.
+`nanochat COMMAND --help` explains a command, `nanochat --version` says which nanochat this is. Exit codes: 0 done,
+1 failed, 2 bad usage or configuration, 3 stopped on request, 4 plugin missing.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the line and leave with code 2."""
-        self.exit(2, f"error: {message} (`{self.prog} --help`)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never shows a person a traceback for a mistake of theirs."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with contextlib.suppress(AttributeError):  # a console that cannot show a character shows its code
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        return _dispatch(arguments)
-    except NanochatError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}" if error.exit_code != 3 else line, file=sys.stderr)
-        return error.exit_code
+        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_unwritable()
+        return 141  # what the shell reports for a program that SIGPIPE ended
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet too
-        return 0
+    except SystemExit as error:  # argparse after --help
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
     except Exception as error:
         if os.environ.get("NANOCHAT_TRACEBACK"):
-            raise
-        first = (str(error).splitlines() or [""])[0]
-        print(
-            f"error: internal: {type(error).__name__}: {first} (NANOCHAT_TRACEBACK=1 shows where; please report it)",
-            file=sys.stderr,
-        )
-        return 1
+            import traceback
+
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Say on stderr what went wrong; the exit code."""
+    if isinstance(error, NanochatError):
+        prefix = "" if isinstance(error, StoppedOnRequest) else "error: "
+        lines, code = str(error).splitlines(), error.exit_code
+    elif isinstance(error, OSError) and error.strerror:
+        prefix, code = "error: ", 1
+        lines = [f"{error.filename}: {error.strerror}" if error.filename else error.strerror]
+    elif isinstance(error, MemoryError):
+        prefix, code, lines = "error: ", 1, ["out of memory"]
+    else:
+        prefix, code = "internal error: ", 1
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        lines = [f"{what} (set NANOCHAT_TRACEBACK=1 for the traceback; please report it)"]
+    for line in lines:
+        print(prefix + line, file=sys.stderr)
+    _drop_unwritable()
+    return code
+
+
+def _drop_unwritable() -> None:
+    """Let what stdout cannot take go nowhere, so that the interpreter's own flush at exit is quiet."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -82,14 +109,17 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"nanochat {__version__}")
         return 0
+    from nanochat_framework.cli.parser import Parser
+
     name, rest = arguments[0], arguments[1:]
+    if name.startswith("-"):
+        raise UsageError(f"unknown option {name}; a command comes first (`nanochat --help`)")
     module = _module(name)
-    parser = _Parser(prog=f"nanochat {name}", description=(module.__doc__ or "").partition("\n\n")[0])
+    parser = Parser(prog=f"nanochat {name}", description=(module.__doc__ or "").partition("\n\n")[0])
     module.configure(parser)
     _spin_less()
-    code = module.run(parser.parse_args(rest))
-    assert isinstance(code, int)
-    return code
+    code = module.run(parser.parse(rest))
+    return code if isinstance(code, int) else 0
 
 
 def _spin_less() -> None:
@@ -104,51 +134,30 @@ def _spin_less() -> None:
 
 def _module(name: str) -> Any:
     """The module of a command: ours, or one that another distribution declares."""
-    if name in COMMANDS:
-        return import_module(f"nanochat_framework.cli.{COMMANDS[name][0]}")
-    found = {point.name: point for point in _declared()}
-    if name in found:
-        return found[name].load()
+    ours = {command: file for commands in COMMANDS.values() for command, (file, _) in commands.items()}
+    if name in ours:
+        return import_module(f"nanochat_framework.cli.{ours[name]}")
+    from nanochat_framework.cli.external import external_commands, load_external
+
+    theirs = external_commands()
+    if name in theirs:
+        return load_external(name, theirs[name])
     import difflib
 
-    from nanochat_framework.errors import UsageError
-
-    near = difflib.get_close_matches(name, [*COMMANDS, *found], n=1)
+    near = difflib.get_close_matches(name, [*ours, *theirs], n=1)
     raise UsageError(f"unknown command {name!r}{f'; did you mean {near[0]!r}?' if near else ''} (`nanochat --help`)")
 
 
-def _declared() -> EntryPoints:
-    """Commands of other distributions: entry points of the group `nanochat.commands`, not imported."""
-    from importlib.metadata import entry_points
-
-    return entry_points(group=COMMAND_GROUP)
-
-
 def _overview() -> str:
-    rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
-    rows += [(point.name, _summary(point)) for point in _declared() if point.name not in COMMANDS]
-    lines = "\n".join(f"  {name:<13} {summary}" for name, summary in rows)
-    return (
-        "usage: nanochat COMMAND ...\n\n"
-        "Train small language models from raw text to a shipped model: a TOML file names the parts,\n"
-        f"a plugin supplies each part.\n\ncommands:\n{lines}\n\n{EPILOG}"
-    )
+    from nanochat_framework.cli.external import external_commands, summary_of
 
-
-def _summary(point: EntryPoint) -> str:
-    """First line of the command module's docstring, read without importing it; else who brings it."""
-    import ast
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    package, _, below = point.module.partition(".")
-    try:
-        spec = find_spec(package)
-        assert spec is not None and spec.origin is not None
-        origin = Path(spec.origin)
-        file = origin if not below else origin.parent.joinpath(*below.split(".")).with_suffix(".py")
-        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
-        assert text
-        return text.splitlines()[0]
-    except (AssertionError, ImportError, OSError, SyntaxError, ValueError):
-        return f"from {point.dist.name}" if point.dist else "from another distribution"
+    headings = {heading: {name: text for name, (_, text) in rows.items()} for heading, rows in COMMANDS.items()}
+    ours = {name for rows in headings.values() for name in rows}
+    theirs = {name: summary_of(points) for name, points in external_commands().items() if name not in ours}
+    if theirs:
+        headings["from other distributions"] = theirs
+    width = max(len(name) for rows in headings.values() for name in rows)
+    parts = [USAGE]
+    for heading, rows in headings.items():
+        parts.append(f"{heading}:\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in rows.items()))
+    return "\n".join([*parts, EXAMPLES])

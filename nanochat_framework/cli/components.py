@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanochat_framework.plugins import Component, Registry
 
 HELP = "list the parts a TOML file can name, and their settings"
 
@@ -12,6 +15,7 @@ examples:
   nanochat components list
   nanochat components list optimizer
   nanochat components show optimizer muon
+  nanochat components show attention gqa --json
 """
 
 
@@ -21,12 +25,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
+    kinds = "one of: " + ", ".join(KINDS)
     actions = parser.add_subparsers(dest="action", metavar="list|show", required=True)
     listing = actions.add_parser("list", help="all components, or those of a kind")
-    listing.add_argument("kind", nargs="?", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
+    listing.add_argument("kind", nargs="?", metavar="KIND", help=kinds)
     show = actions.add_parser("show", help="one component with its settings")
-    show.add_argument("kind", choices=list(KINDS), metavar="KIND", help=", ".join(KINDS))
-    show.add_argument("name", metavar="NAME")
+    show.add_argument("kind", metavar="KIND", help=kinds)
+    show.add_argument("name", metavar="NAME", help="as in `components list KIND`")
     for action in (listing, show):
         action.add_argument("--json", action="store_true", help="as JSON")
 
@@ -35,63 +40,92 @@ def run(arguments: argparse.Namespace) -> int:
     """Show what was asked for."""
     from nanochat_framework.cli.common import load_host
 
+    if arguments.kind is not None:
+        _check_kind(arguments.kind)
     registry = load_host().registry
-    return _list(registry, arguments) if arguments.action == "list" else _show(registry, arguments)
-
-
-def _list(registry: Any, arguments: argparse.Namespace) -> int:
-    from nanochat_framework.cli.common import print_json, print_table
-
-    components = registry.components(arguments.kind)
-    if arguments.json:
-        print_json([_facts(component) for component in components])
-        return 0
-    print_table(("kind", "name", "from", "summary"), [(c.kind, c.name, c.distribution, c.summary) for c in components])
+    if arguments.action == "list":
+        _list(registry, arguments.kind, as_json=arguments.json)
+    else:
+        _show(registry, arguments.kind, arguments.name, as_json=arguments.json)
     return 0
 
 
-def _show(registry: Any, arguments: argparse.Namespace) -> int:
-    from nanochat_framework.cli.common import print_json, print_table
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import UnknownComponent
+def _check_kind(kind: str) -> None:
+    import difflib
 
-    try:
-        component = registry.get(arguments.kind, arguments.name)
-    except UnknownComponent as error:
-        raise UsageError(str(error)) from None
-    fields = [
-        {
-            "name": name,
-            "type": _type(field.annotation),
-            "default": _default(field),
-            "description": field.description or "",
-        }
-        for name, field in component.config_class().model_fields.items()
-    ]
-    if arguments.json:
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.plugins.kinds import KINDS
+
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UsageError(f"there is no kind of component {kind!r}{hint} Kinds: {', '.join(KINDS)}")
+
+
+def _list(registry: Registry, kind: str | None, *, as_json: bool) -> None:
+    from nanochat_framework.cli.common import print_json, print_table
+
+    components = registry.components(kind)
+    if as_json:
+        print_json([_facts(component) for component in components])
+        return
+    print_table(("kind", "name", "from", "summary"), [(c.kind, c.name, c.distribution, c.summary) for c in components])
+
+
+def _show(registry: Registry, kind: str, name: str, *, as_json: bool) -> None:
+    from nanochat_framework.cli.common import print_json, print_table
+
+    component = _find(registry, kind, name)
+    fields = _fields(component)
+    if as_json:
         print_json({**_facts(component), "fields": fields})
-        return 0
+        return
     print(f"{component.kind} {component.name}: {component.summary}")
-    print(f"from {component.distribution} {component.version}, {component.factory}\n")
+    print(f"from {component.distribution} {component.version}, {component.factory}")
+    for trait, value in component.traits.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        print(f"{trait}: {shown if shown != '' else 'nothing'}")
     if fields:
+        print()
         rows = [(f["name"], f["type"], f["default"], f["description"]) for f in fields]
         print_table(("setting", "type", "default", "description"), rows)
     else:
         print("It has no settings.")
-    return 0
 
 
-def _facts(component: Any) -> dict[str, Any]:
+def _find(registry: Registry, kind: str, name: str) -> Component:
+    from nanochat_framework.errors import ConfigError, Problem
+    from nanochat_framework.plugins import UnknownComponent
+
+    try:
+        return registry.get(kind, name)
+    except UnknownComponent as error:
+        raise ConfigError([Problem("", "", str(error))], exit_code=4 if error.absent else 2) from None
+
+
+def _fields(component: Component) -> list[dict[str, Any]]:
+    """Name, type, default and description of each setting. Raises ConfigError if the plugin's module is broken."""
+    from nanochat_framework.cli.field_types import describe_default, describe_type
+    from nanochat_framework.errors import ConfigError, Problem
+
+    try:
+        fields = component.config_class().model_fields
+    except (Exception, SystemExit) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        message = f"{component.kind} {component.name!r} of plugin {component.plugin} cannot be loaded: {what}"
+        raise ConfigError([Problem("", "", message)], exit_code=4) from error
+    return [
+        {
+            "name": name,
+            "type": describe_type(field),
+            "default": describe_default(field),
+            "required": field.is_required(),
+            "description": field.description or "",
+        }
+        for name, field in fields.items()
+    ]
+
+
+def _facts(component: Component) -> dict[str, Any]:
     keys = ("kind", "name", "summary", "plugin", "distribution", "version", "config", "factory", "schema_version")
-    return {key: getattr(component, key) for key in keys}
-
-
-def _type(annotation: Any) -> str:
-    text = getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation)
-    return str(text).replace("typing.", "").replace("nanochat_framework.config.selection.Selected[Any]", "component")
-
-
-def _default(field: Any) -> str:
-    if field.is_required():
-        return "(required)"
-    return str(field.get_default(call_default_factory=True))
+    return {**{key: getattr(component, key) for key in keys}, "traits": dict(component.traits)}

@@ -10,6 +10,7 @@ HELP = "list what is installed and what failed to load"
 EXAMPLES = """\
 examples:
   nanochat plugins list
+  nanochat plugins list --all
   nanochat plugins list --json
 
 States: ok; disabled (NANOCHAT_DISABLE_PLUGINS, NANOCHAT_LOAD_PLUGINS); failed (its import or registration raised, or it
@@ -23,11 +24,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="list", required=True)
     listing = actions.add_parser("list", help="every plugin with its state")
-    listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.add_argument("--all", action="store_true", help="with the name of every component")
+    listing.add_argument("--json", action="store_true", help="as JSON, with everything")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load all plugins and show them."""
+    """Load all plugins and show them; a plugin that failed is a row here, and no failure of this command."""
     from nanochat_framework.cli.common import print_json, print_table
     from nanochat_framework.plugins import load_plugins
 
@@ -35,15 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([asdict(plugin) for plugin in plugins])
         return 0
-    rows = [
-        (
-            p.name,
-            p.state,
-            f"{p.distribution} {p.version}",
-            f"{p.milliseconds:.1f} ms",
-            p.reason or " ".join(p.components),
-        )
-        for p in plugins
-    ]
-    print_table(("plugin", "state", "distribution", "load", "components"), rows)
+    rows = []
+    for plugin in plugins:
+        held = " ".join(plugin.components) if arguments.all else str(len(plugin.components))
+        load = f"{plugin.milliseconds:.1f} ms"
+        rows.append((plugin.name, plugin.state, plugin.distribution, plugin.version, load, plugin.reason or held))
+    print_table(("plugin", "state", "distribution", "version", "load", "components, or why not"), rows)
     return 0

@@ -14,3 +14,15 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".z_loss:build_z_loss",
         summary="Keeps the logits' normaliser near 1, against drifting logits",
     )
+    registrar.objective(
+        "label_smoothing",
+        config=".config:LabelSmoothingConfig",
+        factory=".label_smoothing:build_label_smoothing",
+        summary="Spreads a share of each target's probability over the vocabulary",
+    )
+    registrar.objective(
+        "entropy",
+        config=".config:EntropyConfig",
+        factory=".entropy:build_entropy",
+        summary="Logs the predictions' entropy, and rewards or penalises it",
+    )

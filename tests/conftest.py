@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.plugins import Registrar, Registry, load_plugins
 from tests.probes import plugin as probe_plugin
+
+settings.register_profile("nanochat", deadline=None)  # machines are shared: a slow example is no defect
+settings.load_profile("nanochat")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

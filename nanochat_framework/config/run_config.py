@@ -28,8 +28,9 @@ class TrainSection(Section):
     steps: int = Field(gt=0, description="Optimizer steps of the whole run.")
     batch_size: int = Field(default=8, gt=0, description="Sequences in one micro-batch on one device.")
     gradient_accumulation: int = Field(default=1, gt=0, description="Micro-batches in one optimizer step.")
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="Number format of activations and matrix products; master weights are fp32."
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32",
+        description="Number format of activations and matrix products; master weights are fp32. fp16 scales the loss.",
     )
     grad_clip: float = Field(default=1.0, ge=0, description="Largest global L2 norm of the gradient; 0 turns it off.")
     loss_chunk: int = Field(default=1024, gt=0, description="Rows (tokens) of logits that exist at one time.")
@@ -37,6 +38,13 @@ class TrainSection(Section):
     max_skipped_steps: int = Field(
         default=10, ge=0, description="Consecutive steps with a non-finite loss or gradient before the run fails."
     )
+    spike_sigma: float = Field(
+        default=0.0,
+        ge=0,
+        description="Skip a step whose loss or gradient norm lies this many standard deviations above the mean of the "
+        "last spike_window steps; 0 never does. OLMo's value is 6.",
+    )
+    spike_window: int = Field(default=128, ge=2, description="Steps that spike_sigma looks back over.")
     seed: int = Field(default=0, ge=0, description="Seed of initial weights and data order.")
 
 

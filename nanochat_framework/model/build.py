@@ -11,7 +11,7 @@ from nanochat_framework.config.selection import Selected
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.model.parameters import apply_quantizers, check_description
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def build_model(

@@ -18,7 +18,7 @@ from nanochat_framework.planning.device import allocator_bytes, planned_device, 
 from nanochat_framework.planning.inventory import Inventory, take_inventory
 from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
 
-ITEMSIZE = {"fp32": 4, "bf16": 2}
+ITEMSIZE = {"fp32": 4, "bf16": 2, "fp16": 2}
 FORWARD, LOSS, BACKWARD, UPDATE = "forward", "loss", "backward", "update"
 LARGEST_BATCH_SIZE = 2**24
 """The largest micro-batch that is considered, in sequences."""

@@ -27,7 +27,7 @@ class MetricsCallback(Callback):
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Log when it is due."""
-        self.skipped_steps += result.skipped
+        self.skipped_steps += bool(result.skipped)
         if result.step % self.log_every and result.step not in (1, trainer.total_steps):
             return
         now = time.perf_counter()
@@ -42,6 +42,7 @@ class MetricsCallback(Callback):
                 "train/tokens_per_second": tokens / seconds,
                 "train/data_wait_seconds": trainer.loader.wait_seconds,
                 "train/skipped_steps": self.skipped_steps,
+                **({} if result.loss_scale is None else {"train/loss_scale": result.loss_scale}),
                 **rates,
             }
         )
@@ -56,7 +57,7 @@ class MetricsCallback(Callback):
 
 
 class SkippedStepsCallback(Callback):
-    """Reports steps whose loss or gradient was not finite, and fails the run when too many come in a row."""
+    """Reports skipped steps, and fails the run when too many in a row were not finite."""
 
     priority = 20
 
@@ -66,11 +67,17 @@ class SkippedStepsCallback(Callback):
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Count, report, and give up past the limit. Raises NanochatError."""
+        self.in_a_row = self.in_a_row + 1 if result.skipped == "not_finite" else 0
         if not result.skipped:
-            self.in_a_row = 0
             return
-        self.in_a_row += 1
-        trainer.events.write("skipped_step", step=result.step, loss=result.total_loss, grad_norm=result.grad_norm)
+        trainer.events.write(
+            "skipped_step",
+            step=result.step,
+            reason=result.skipped,
+            loss=result.total_loss,
+            grad_norm=result.grad_norm,
+            loss_scale=result.loss_scale,
+        )
         if self.in_a_row > self.limit:
             raise NanochatError(
                 f"the loss or gradient was not finite for {self.in_a_row} steps in a row (up to step {result.step}); no "

@@ -33,11 +33,12 @@ _OBJECTIVE_PREFIX = "objective."
 
 @dataclass(frozen=True)
 class CheckpointMeta:
-    """`meta.json`: the configuration and where the run stood. `loop` is `Trainer.state()`."""
+    """`meta.json`: the configuration and where the run stood. `loop` is `Trainer.state()`, `module` the module's."""
 
     config: dict[str, Any]
     components: list[dict[str, Any]]
     loop: dict[str, Any]
+    module: dict[str, Any]
     attempt: int
 
     @property
@@ -55,6 +56,7 @@ class CheckpointMeta:
             "config": self.config,
             "components": self.components,
             "callbacks": self.loop["callbacks"],
+            "module": self.module,
             "rng": {"torch": bytes(torch.get_rng_state().tolist()).hex()},
         }
 
@@ -114,4 +116,6 @@ def restore_checkpoint(folder: Path, module: TrainModule, meta: Mapping[str, Any
             raise UsageError(f"{folder}: {name} is {tuple(tensor.shape)}, the model has {tuple(expected[name].shape)}")
         expected[name].copy_(tensor)
     module.optimizers.load_state_tensors(read_tensors(folder / OPTIMIZER))
+    if "module" in meta:
+        module.load_state(meta["module"])
     torch.set_rng_state(torch.tensor(list(bytes.fromhex(meta["rng"]["torch"])), dtype=torch.uint8))

@@ -58,6 +58,7 @@ class HeadLoss:
         targets: Tensor,
         counts: Mapping[str, float],
         auxiliary: Sequence[Tensor] = (),
+        scale: float = 1.0,
     ) -> Sums:
         """Add the gradients of a micro-batch's share of the step's loss to every parameter's `.grad`.
 
@@ -66,6 +67,7 @@ class HeadLoss:
             targets: (batch, seq) int64.
             counts: terms by name in the whole step, which the sums are divided by.
             auxiliary: further scalars of the trunk, already weighted, that go back together with the hidden states.
+            scale: factor of all gradients, the auxiliary ones' too (see `training.loss_scale`).
 
         Returns:
             The micro-batch's sum of each term, unweighted.
@@ -77,20 +79,25 @@ class HeadLoss:
         for part in self._chunks(flat):
             leaf = rows[part].requires_grad_()
             chunk = HeadChunk(leaf, self.model.logits(leaf), flat[part], part.start, targets)
-            found = self._backward_chunk(chunk, counts, sums, parameters)
+            found = self._backward_chunk(chunk, counts, sums, parameters, scale)
             gradient[part] = 0 if found is None else found
-        outputs, gradients = [hidden, *auxiliary], [gradient.view_as(hidden), *(None for _ in auxiliary)]
-        torch.autograd.backward(outputs, gradients)
+        ones = [torch.full_like(loss, scale) for loss in auxiliary]
+        torch.autograd.backward([hidden, *auxiliary], [gradient.view_as(hidden), *ones])
         return sums
 
     def _backward_chunk(
-        self, chunk: HeadChunk, counts: Mapping[str, float], sums: Sums, parameters: Sequence[torch.nn.Parameter]
+        self,
+        chunk: HeadChunk,
+        counts: Mapping[str, float],
+        sums: Sums,
+        parameters: Sequence[torch.nn.Parameter],
+        scale: float,
     ) -> Tensor | None:
         """Accumulate the parameters' gradients of a chunk; returns the gradient of its hidden states.
 
         All it made dies with this call: the head's gradient of one chunk must not live through the next.
         """
-        total = self._add_terms(chunk, counts, sums)
+        total = scale * self._add_terms(chunk, counts, sums)
         hidden_gradient, *found = torch.autograd.grad(total, [chunk.hidden, *parameters], allow_unused=True)
         for parameter, parameter_gradient in zip(parameters, found, strict=True):
             _accumulate(parameter, parameter_gradient)

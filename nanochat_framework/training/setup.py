@@ -114,7 +114,7 @@ def prepare(
     evaluation = EvaluationCallback(config.eval.every)
 
     def save(trainer: Trainer) -> str:
-        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), events.attempt)
+        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt)
         name = step_name(trainer.step)
         metrics.sync()  # what a checkpoint stands on must be on the disk before it
         store.write(name, lambda folder: write_checkpoint(folder, module, saved, source.tokenizer_path))

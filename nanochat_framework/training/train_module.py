@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,27 +20,37 @@ from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
+from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
+from nanochat_framework.training.spikes import SpikeGuard
+from nanochat_framework.training.world import World
+
+_AUXILIARY_TOTAL = "auxiliary_total"
+"""Among a micro-batch's sums: its losses from inside the trunk, weighted."""
 
 
 @dataclass
 class StepResult:
-    """What one step did. `losses` are means over the step, unweighted, by term; `total_loss` is what is optimised."""
+    """What one step did. `losses` are means over the step, unweighted, by term; `total_loss` is what is optimised.
+
+    `skipped` says why no weight was changed: "not_finite", "spike", or "" for an ordinary step.
+    """
 
     step: int
     losses: dict[str, float]
     total_loss: float
     grad_norm: float
     tokens: int
-    skipped: bool
+    skipped: str
     learning_rates: dict[str, float] = field(default_factory=dict)
+    loss_scale: float | None = None
 
 
 class TrainModule:
     """A model with its loss and optimizers. Step k always means the k-th update, counted from 1."""
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: RunConfig, device: torch.device, world: World | None = None) -> None:
+        self.config, self.device, self.world = config, device, world or World()
         self.model: LanguageModel = build_model(
             config.model, config.quantizer, precision=config.train.precision, device=device, seed=config.train.seed
         )
@@ -47,6 +58,8 @@ class TrainModule:
         self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk)
         self.parameters = self._named_parameters()
         self.optimizers = OptimizerGroups(self.parameters, config.optimizer, config.schedule, config.train.steps)
+        self.loss_scale = LossScale.for_precision(config.train.precision)
+        self.spikes = SpikeGuard(config.train.spike_sigma, config.train.spike_window)
 
     def _named_parameters(self) -> list[NamedParameter]:
         found = named_parameters(self.model)
@@ -55,45 +68,65 @@ class TrainModule:
         return found
 
     def step(self, batches: Sequence[Batch], step: int) -> StepResult:
-        """Forward, backward and update on the micro-batches of one step.
+        """Forward, backward and update on this process's micro-batches of one step.
 
-        Sums of all micro-batches are divided by the counts of all of them, so that n micro-batches equal one large
-        batch. If the loss or the gradient is not finite, no weight changes and the result says `skipped`.
+        Sums over all micro-batches of all processes are divided by the counts of all of them, so that n micro-batches,
+        or n processes, equal one large batch. If the loss or the gradient is not finite, or stands out as a spike, no
+        weight changes and the result says why in `skipped`.
         """
         self.model.train()
         self.optimizers.zero_grad()
-        moved = [batch.to(self.device) for batch in batches]
-        counts = {name: float(n) for name, n in _added(self.head_loss.counts(b.targets) for b in moved).items()}
-        passes = [self._accumulate(batch, counts, len(moved)) for batch in moved]
+        counts = self._summed(_added(self.head_loss.counts(batch.targets) for batch in batches))
+        n_micro_batches = len(batches) * self.world.size
+        passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches) for batch in batches]
+        self._finish_gradients()
         grad_norm = self._clip()
-        losses = {name: float(value) / max(counts[name], 1.0) for name, value in _added(p.sums for p in passes).items()}
-        auxiliary = {name: float(value) for name, value in _added(p.auxiliary for p in passes).items()}
-        total = losses[CROSS_ENTROPY] + sum(float(p.auxiliary_total) for p in passes)
+        sums = self._summed(_added(passes))
+        losses = {name: sums[name] / max(count, 1.0) for name, count in counts.items()}
+        total = losses[CROSS_ENTROPY] + sums.pop(_AUXILIARY_TOTAL)
         total += sum(objective.weight * losses[name] for name, objective in self.objectives.items())
-        skipped = not (math.isfinite(total) and math.isfinite(grad_norm))
+        losses.update({name: value for name, value in sums.items() if name not in counts})
+        loss_scale = self.loss_scale.factor if self.loss_scale.dynamic else None
+        skipped = self._judge(total, grad_norm)
         if not skipped:
             self.optimizers.step(step)
         return StepResult(
             step=step,
-            losses={**losses, **auxiliary},
+            losses=losses,
             total_loss=total,
             grad_norm=grad_norm,
-            tokens=sum(batch.tokens.numel() for batch in moved),
+            tokens=sum(batch.tokens.numel() for batch in batches) * self.world.size,
             skipped=skipped,
             learning_rates=self.optimizers.learning_rates(step),
+            loss_scale=loss_scale,
         )
 
-    def _accumulate(self, batch: Batch, counts: Mapping[str, float], n_micro_batches: int) -> _Pass:
-        """Forward and backward of one micro-batch; gradients add up in the parameters."""
+    def _accumulate(self, batch: Batch, counts: Mapping[str, float], n_micro_batches: int) -> Sums:
+        """Forward and backward of one micro-batch; gradients add up in the parameters.
+
+        Returns its sums of the head's terms, its share of the mean auxiliary losses, and of their weighted total.
+        """
         with collecting() as collected:
             hidden = self.model.hidden(batch.tokens, documents=batch.documents)
         weighted = [weight * loss / n_micro_batches for losses in collected.values() for weight, loss in losses]
-        sums = self.head_loss.backward(hidden, batch.targets, counts, weighted)
-        means = {
-            name: torch.stack([loss.detach() for _, loss in losses]).mean() / n_micro_batches
-            for name, losses in collected.items()
-        }
-        return _Pass(sums, means, sum((loss.detach() for loss in weighted), torch.zeros(())))
+        sums = self.head_loss.backward(hidden, batch.targets, counts, weighted, self.loss_scale.factor)
+        for name, losses in collected.items():
+            sums[name] = torch.stack([loss.detach() for _, loss in losses]).mean() / n_micro_batches
+        sums[_AUXILIARY_TOTAL] = sum((loss.detach() for loss in weighted), torch.zeros((), device=self.device))
+        return sums
+
+    def _summed(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Sums over all processes, as numbers; waits for the device once."""
+        dtype = torch.float64 if self.device.type == "cpu" else torch.float32  # mps has no float64
+        numbers = torch.stack([value.to(dtype) for value in values.values()]).tolist()
+        return dict(zip(values, self.world.sum_values(numbers), strict=True))
+
+    def _finish_gradients(self) -> None:
+        """Take the loss scale out of the gradients and sum them over all processes."""
+        if self.loss_scale.dynamic:
+            gradients = [p.tensor.grad for p in self.parameters if p.tensor.grad is not None]
+            torch._foreach_mul_(gradients, 1.0 / self.loss_scale.factor)
+        self.world.sum_gradients(p.tensor for p in self.parameters)
 
     def _clip(self) -> float:
         """Scale the gradient down to `train.grad_clip`; returns its global L2 norm before."""
@@ -104,14 +137,22 @@ class TrainModule:
             torch.nn.utils.clip_grads_with_norm_([p.tensor for p in self.parameters], limit, norm)
         return float(norm)
 
+    def _judge(self, total_loss: float, grad_norm: float) -> str:
+        """Why the step must not change the weights, "" if it may."""
+        finite = math.isfinite(total_loss) and math.isfinite(grad_norm)
+        self.loss_scale.update(finite)
+        if not finite:
+            return "not_finite"
+        return "spike" if self.spikes.is_spike(total_loss, grad_norm) else ""
 
-@dataclass
-class _Pass:
-    """What one micro-batch added: sums of the head's terms, mean auxiliary losses, and their weighted total."""
+    def state(self) -> dict[str, Any]:
+        """What a resume needs besides weights and optimizer state, as plain JSON data."""
+        return {"loss_scale": self.loss_scale.state(), "spikes": self.spikes.state()}
 
-    sums: Sums
-    auxiliary: dict[str, Tensor]
-    auxiliary_total: Tensor
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.loss_scale.load_state(state["loss_scale"])
+        self.spikes.load_state(state["spikes"])
 
 
 def _added(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

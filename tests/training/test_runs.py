@@ -210,3 +210,18 @@ def test_out_of_memory_is_one_line(config: Path, tmp_path: Path) -> None:
     assert "out of memory with train.batch_size=20000" in lines[0]
     assert "--set train.batch_size=" in lines[0]
     assert "Traceback" not in done.stderr
+
+
+def test_loss_scale_and_spike_window_survive_a_resume(config: Path, tmp_path: Path) -> None:
+    """fp16 starts with overflows that halve the scale; a resumed run must not start that over."""
+    settings = ["train.precision='fp16'", "train.spike_sigma=0.5", "train.spike_window=2", "train.log_every=1"]
+    arguments = ["--runs-dir", str(tmp_path), "--quiet"]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    assert main(["train", str(config), "--run", "whole", *arguments, *overrides]) == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    assert main(["resume", "again", "--from", "step_00000006", *arguments]) == 0
+    records = [read_metrics(tmp_path / run / "metrics.jsonl") for run in ("whole", "again")]
+    assert losses(tmp_path / "again") == losses(tmp_path / "whole")
+    keys = ("train/loss_scale", "train/skipped_steps")
+    assert [[r[key] for key in keys] for r in records[0]] == [[r[key] for key in keys] for r in records[1]]
+    assert records[0][-1]["train/skipped_steps"] > 0

@@ -32,6 +32,11 @@ class TrainSection(Section):
         default="fp32",
         description="Number format of activations and matrix products; master weights are fp32. fp16 scales the loss.",
     )
+    activation_checkpointing: Literal["none", "block", "selective"] = Field(
+        default="none",
+        description="What is computed again in the backward pass instead of kept: nothing, each layer, or each layer but "
+        "its matrix products and attention.",
+    )
     grad_clip: float = Field(default=1.0, ge=0, description="Largest global L2 norm of the gradient; 0 turns it off.")
     loss_chunk: int = Field(default=1024, gt=0, description="Rows (tokens) of logits that exist at one time.")
     log_every: int = Field(default=10, gt=0, description="Steps between metrics records.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,18 @@ from torch import Tensor, nn
 from nanochat_framework.model.state import SequenceState
 
 
+def call_layer(layer: Callable[..., Any], *inputs: Any) -> Any:
+    """Run a layer as it is."""
+    return layer(*inputs)
+
+
 class LanguageModel(nn.Module, ABC):
     """A causal language model. Single-device code: precision, parallelism and quantisation are applied from outside.
 
     Factory: `build(config)`.
+
+    `hidden` runs each layer as `self.run_layer(layer, *inputs)`, so that training can wrap layers (activation
+    checkpointing): a layer is a function of its inputs, and running it again gives the same.
 
     Every parameter is created by a module that names its role in `parameter_roles` (see `model.parameters`), and every
     linear map is a `model.linear.Linear`, so that optimizers and quantizers find it.
@@ -22,6 +31,7 @@ class LanguageModel(nn.Module, ABC):
 
     vocab_size: int
     max_seq_len: int
+    run_layer: Callable[..., Any] = staticmethod(call_layer)
 
     @abstractmethod
     def hidden(

@@ -19,6 +19,7 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
+from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
 from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
@@ -54,6 +55,7 @@ class TrainModule:
         self.model: LanguageModel = build_model(
             config.model, config.quantizer, precision=config.train.precision, device=device, seed=config.train.seed
         )
+        checkpoint_activations(self.model, config.train.activation_checkpointing)
         self.objectives = build_objectives(config, self.model)
         self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk)
         self.parameters = self._named_parameters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -54,15 +55,23 @@ class Decoder(LanguageModel):
         start = states[0].length if states else 0
         positions = new_positions(start, tokens.shape[1], tokens.device)
         stream = self.residual.open(self.embedding(tokens))
-        for layer, block in enumerate(self._layers()):
-            x = block.attention_norm(self.residual.read(stream, 2 * layer))
+        for layer in range(len(self.blocks)):
             state = states[layer] if states else None
-            y = block.attention(x, positions, state=state, documents=documents)
-            stream = self.residual.write(stream, y, 2 * layer)
-            x = block.ffn_norm(self.residual.read(stream, 2 * layer + 1))
-            stream = self.residual.write(stream, block.ffn(x), 2 * layer + 1)
+            stream = self.run_layer(self._layer, layer, stream, positions, state, documents)
         normed: Tensor = self.final_norm(self.residual.close(stream))
         return normed
+
+    def _layer(
+        self, layer: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Tensor | None
+    ) -> Any:
+        """Attention and feed-forward of one layer, read from and written to the residual state."""
+        block = self.blocks[layer]
+        assert isinstance(block, DecoderBlock)
+        x = block.attention_norm(self.residual.read(stream, 2 * layer))
+        y = block.attention(x, positions, state=state, documents=documents)
+        stream = self.residual.write(stream, y, 2 * layer)
+        x = block.ffn_norm(self.residual.read(stream, 2 * layer + 1))
+        return self.residual.write(stream, block.ffn(x), 2 * layer + 1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., dim) -> (..., vocab_size), float32."""

@@ -71,7 +71,7 @@ def test_a_block_keeps_its_input_only(tiny_config: Make) -> None:
 def test_evaluation_computes_nothing_twice(tiny_config: Make) -> None:
     module = TrainModule(tiny_config(train__activation_checkpointing="block"), torch.device("cpu"))
     calls = []
-    module.model.blocks[0].ffn.register_forward_hook(lambda *call: calls.append(1))
+    module.model.blocks[0].ffn.register_forward_pre_hook(lambda *call: calls.append(1))
     with torch.no_grad():
         module.model.hidden(_batch().tokens)
     assert len(calls) == 1

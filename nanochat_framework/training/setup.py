@@ -124,7 +124,7 @@ def prepare(
     trainer = Trainer(
         module,
         PrefetchLoader(source.train(), loader_plan(config, source), start_step=step),
-        held_out=_held_out(config, source),
+        held_out=held_out(config, source),
         metrics=metrics,
         events=events,
         save=save,
@@ -160,7 +160,7 @@ def loader_plan(config: RunConfig, source: TokenSource) -> LoaderPlan:
     )
 
 
-def _held_out(config: RunConfig, source: TokenSource) -> HeldOut | None:
+def held_out(config: RunConfig, source: TokenSource) -> HeldOut | None:
     tokens = source.validation()
     if tokens is None or len(tokens) < 2:
         return None

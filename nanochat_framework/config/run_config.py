@@ -26,8 +26,12 @@ class TrainSection(Section):
     """`[train]`: how long, how much at a time, how precisely."""
 
     steps: int = Field(gt=0, description="Optimizer steps of the whole run.")
-    batch_size: int = Field(default=8, gt=0, description="Sequences in one micro-batch on one device.")
-    gradient_accumulation: int = Field(default=1, gt=0, description="Micro-batches in one optimizer step.")
+    batch_size: int = Field(default=8, gt=0, description="Most sequences in one micro-batch on one device.")
+    gradient_accumulation: int = Field(
+        default=1,
+        gt=0,
+        description="Micro-batches of batch_size sequences in one optimizer step; several devices share them out.",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32",
         description="Number format of activations and matrix products; master weights are fp32. fp16 scales the loss.",

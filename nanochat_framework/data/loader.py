@@ -2,8 +2,9 @@
 
 Tokens are cut into windows of `seq_len` (plus one token, the last target). Each epoch visits every window once, in an
 order drawn from (seed, epoch). Row i of step s has the global number g = s · rows_per_step + i; its window is place
-g mod n_windows in the order of epoch g div n_windows. A step's rows therefore do not depend on how they are split into
-micro-batches and ranks: micro-batch m on rank r takes every (accumulation · world_size)-th row from m · world_size + r on.
+g mod n_windows in the order of epoch g div n_windows. How many rows a step has is part of the configuration and does not
+depend on the number of processes, which share them out: of P = world_size · micro_batches parts, micro-batch m of rank r
+is the one that takes every P-th row from m · world_size + r on. A run is therefore the same run on any number of devices.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class LoaderPlan:
-    """Everything that decides which tokens a step sees."""
+    """Everything that decides which tokens a step sees.
+
+    `batch_size` is the most sequences that a process takes at a time, and `gradient_accumulation` micro-batches of that
+    size make one step, over all processes.
+    """
 
     n_tokens: int
     seq_len: int
@@ -59,6 +64,11 @@ class LoaderPlan:
                 f"{self.n_tokens} tokens are too few for one sequence of data.seq_len={self.seq_len}; prepare more text "
                 f"or set a shorter data.seq_len"
             )
+        if self.rows_per_step % self.world_size:
+            raise UsageError(
+                f"a step has {self.rows_per_step} sequences (train.batch_size x train.gradient_accumulation), which "
+                f"{self.world_size} processes cannot share evenly; choose sizes that they divide"
+            )
 
     @property
     def n_windows(self) -> int:
@@ -68,13 +78,17 @@ class LoaderPlan:
     @property
     def rows_per_step(self) -> int:
         """Sequences in one optimizer step, over all micro-batches and ranks."""
-        return self.batch_size * self.gradient_accumulation * self.world_size
+        return self.batch_size * self.gradient_accumulation
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro-batches of one step on one rank, as few as `batch_size` allows."""
+        return -(-self.rows_per_step // (self.world_size * self.batch_size))
 
     def windows(self, step: int, micro: int, rank: int) -> list[int]:
         """Window numbers of a micro-batch; `step` counts from 0."""
-        stride = self.gradient_accumulation * self.world_size
-        first = step * self.rows_per_step + micro * self.world_size + rank
-        rows = range(first, first + stride * self.batch_size, stride)
+        begin, parts = step * self.rows_per_step, self.world_size * self.micro_batches
+        rows = range(begin + micro * self.world_size + rank, begin + self.rows_per_step, parts)
         return [int(epoch_order(self, row // self.n_windows)[row % self.n_windows]) for row in rows]
 
 
@@ -112,7 +126,7 @@ class PrefetchLoader:
 
     def _load(self, step: int) -> list[Batch]:
         return [
-            batch(self.plan, self._tokens, step, micro, self.rank) for micro in range(self.plan.gradient_accumulation)
+            batch(self.plan, self._tokens, step, micro, self.rank) for micro in range(self.plan.micro_batches)
         ]
 
     def next(self) -> list[Batch]:

@@ -17,18 +17,25 @@ TOKENS = np.arange(1001, dtype=np.uint32)
 @settings(max_examples=50, deadline=None)
 @given(
     seq_len=st.integers(1, 50),
-    rows=st.sampled_from([(8, 1, 1), (4, 2, 1), (2, 2, 2), (1, 8, 1), (1, 2, 4), (2, 1, 4)]),
+    sizes=st.sampled_from([(12, 1, 1), (6, 2, 1), (6, 2, 2), (1, 12, 1), (1, 12, 4), (12, 1, 4), (4, 3, 2), (4, 3, 6)]),
     step=st.integers(0, 300),
     seed=st.integers(0, 5),
 )
 def test_a_step_has_the_same_rows_however_they_are_split(
-    seq_len: int, rows: tuple[int, int, int], step: int, seed: int
+    seq_len: int, sizes: tuple[int, int, int], step: int, seed: int
 ) -> None:
-    def windows(batch_size: int, accumulation: int, world: int) -> list[int]:
-        plan = LoaderPlan(len(TOKENS), seq_len, batch_size, accumulation, world, seed)
-        return sorted(w for m in range(accumulation) for r in range(world) for w in plan.windows(step, m, r))
+    batch_size, accumulation, world = sizes
+    plan = LoaderPlan(len(TOKENS), seq_len, batch_size, accumulation, world, seed)
+    parts = [plan.windows(step, m, r) for m in range(plan.micro_batches) for r in range(world)]
+    whole = LoaderPlan(len(TOKENS), seq_len, 12, seed=seed)
+    assert sorted(window for part in parts for window in part) == sorted(whole.windows(step, 0, 0))
+    assert max(map(len, parts)) <= batch_size
+    assert len({sum(len(plan.windows(step, m, r)) for m in range(plan.micro_batches)) for r in range(world)}) == 1
 
-    assert windows(*rows) == windows(8, 1, 1)
+
+def test_a_step_that_cannot_be_shared_evenly() -> None:
+    with pytest.raises(UsageError, match="a step has 6 sequences .* which 4 processes cannot share evenly"):
+        LoaderPlan(len(TOKENS), 10, 3, gradient_accumulation=2, world_size=4)
 
 
 @settings(max_examples=30, deadline=None)

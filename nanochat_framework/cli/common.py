@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins import PluginHost, load_plugins
 
 
@@ -16,6 +18,15 @@ def load_host() -> PluginHost:
     for warning in host.warnings():
         print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)
     return host
+
+
+def process_count(nproc: int) -> int:
+    """`--nproc`, checked. Raises UsageError."""
+    if nproc < 1:
+        raise UsageError(f"--nproc {nproc}: at least one process is needed")
+    if nproc > 1 and "WORLD_SIZE" in os.environ:
+        raise UsageError("--nproc starts the processes itself; under torchrun leave it out")
+    return nproc
 
 
 def print_json(value: Any) -> None:

@@ -24,17 +24,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)"
     )
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument(
+        "--nproc", type=int, default=1, metavar="N", help="processes on this machine; need not be as many as before"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
-    return resume(arguments.run, arguments.runs_dir, checkpoint=arguments.checkpoint, quiet=arguments.quiet)
+    options = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet, "nproc": arguments.nproc}
+    return resume(arguments.run, arguments.runs_dir, **options)
 
 
-def resume(target: str, runs_dir: Path | None, *, checkpoint: str | None = None, quiet: bool = False) -> int:
+def resume(
+    target: str, runs_dir: Path | None, *, checkpoint: str | None = None, quiet: bool = False, nproc: int = 1
+) -> int:
     """Resume a run by name or path; the path of one of its checkpoints names both."""
-    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.common import load_host, process_count
     from nanochat_framework.training.launch import go_on
 
-    return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet)
+    return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=process_count(nproc))

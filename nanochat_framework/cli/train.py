@@ -13,6 +13,8 @@ examples:
   nanochat train tiny-cpu --run first
   nanochat train my.toml --set optimizer.0.lr=0.01 --set train.steps=2000
   nanochat train nano-125m --set hardware.device=cuda --runs-dir /data/runs
+  nanochat train nano-125m --nproc 8
+  torchrun --nproc-per-node 8 -m nanochat_framework -- train nano-125m
 
 The run is a folder under --runs-dir (default ./runs). Ctrl-C once finishes the step, writes a checkpoint and exits with
 code 3; `nanochat resume RUN` goes on exactly where it stopped.
@@ -31,13 +33,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="NAME", help="name of the run (default: date and preset)")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one a device (several nodes: torchrun)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
     add_seed_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate, make the run directory, train."""
-    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.common import load_host, process_count
     from nanochat_framework.cli.seed_aliases import resolve_seed_flags
     from nanochat_framework.config.load import load_config
 
@@ -45,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if flags.resume is not None:
         from nanochat_framework.cli.resume import resume
 
-        return resume(flags.resume, flags.runs_dir or arguments.runs_dir, quiet=arguments.quiet)
+        return resume(flags.resume, flags.runs_dir or arguments.runs_dir, quiet=arguments.quiet, nproc=arguments.nproc)
     host = load_host()
     loaded = load_config(flags.config, registry=host.registry, overrides=[*flags.overrides, *arguments.overrides])
     for warning in loaded.warnings:
@@ -59,4 +68,5 @@ def run(arguments: argparse.Namespace) -> int:
         name=flags.run or arguments.run,
         epochs=flags.epochs,
         quiet=arguments.quiet,
+        nproc=process_count(arguments.nproc),
     )

@@ -125,9 +125,7 @@ class PrefetchLoader:
         self._next: Future[list[Batch]] = self._pool.submit(self._load, start_step)
 
     def _load(self, step: int) -> list[Batch]:
-        return [
-            batch(self.plan, self._tokens, step, micro, self.rank) for micro in range(self.plan.micro_batches)
-        ]
+        return [batch(self.plan, self._tokens, step, micro, self.rank) for micro in range(self.plan.micro_batches)]
 
     def next(self) -> list[Batch]:
         """All micro-batches of the next step."""

@@ -25,6 +25,7 @@ TRAIN_TOKENS_PER_SECOND = "train/tokens_per_second"
 TRAIN_MFU = "train/mfu"
 TRAIN_DATA_WAIT_SECONDS = "train/data_wait_seconds"
 TRAIN_SKIPPED_STEPS = "train/skipped_steps"
+TRAIN_LOSS_SCALE = "train/loss_scale"
 TRAIN_LEARNING_RATE = "train/learning_rate/<group>"
 TRAIN_OBJECTIVE = "train/<objective>"
 EVAL_LOSS = "eval/loss"
@@ -55,7 +56,12 @@ METRICS: dict[str, Metric] = {
         (TRAIN_TOKENS_PER_SECOND, "tokens/s", "training speed since the record before"),
         (TRAIN_MFU, "", "model FLOPs utilisation: share of the device's peak, 0 to 1"),
         (TRAIN_DATA_WAIT_SECONDS, "s", "time that this attempt has waited for data so far"),
-        (TRAIN_SKIPPED_STEPS, "steps", "steps whose loss or gradient was not finite, since the start of the run"),
+        (
+            TRAIN_SKIPPED_STEPS,
+            "steps",
+            "steps that changed no weight (not finite, or a spike), since the start of the run",
+        ),
+        (TRAIN_LOSS_SCALE, "", "factor of the loss before backward, in fp16"),
         (TRAIN_LEARNING_RATE, "", "learning rate that the step used, for one optimizer group"),
         (TRAIN_OBJECTIVE, "", "mean of one further objective by its name, unweighted"),
         (EVAL_LOSS, "nats/token", "cross-entropy on held-out tokens"),

@@ -12,6 +12,7 @@ import torch
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.loader import IGNORED_TARGET, Batch
 from nanochat_framework.training.head_loss import HeadLoss
+from nanochat_framework.training.world import World
 
 CHUNK_ROWS = 1024
 
@@ -28,15 +29,20 @@ class HeldOut:
     byte_lengths: np.ndarray | None
 
     @torch.no_grad()
-    def score(self, model: LanguageModel) -> dict[str, float]:
-        """`eval/loss`, `eval/perplexity` and, with a tokenizer, `eval/bits_per_byte`."""
+    def score(self, model: LanguageModel, world: World | None = None) -> dict[str, float]:
+        """`eval/loss`, `eval/perplexity` and, with a tokenizer, `eval/bits_per_byte`.
+
+        The processes of a world share the batches out, and all get the scores.
+        """
+        world = world or World()
         was_training = model.training
         model.eval()
         head = HeadLoss(model, {}, CHUNK_ROWS)
-        nats = text_nats = 0.0
-        tokens = n_bytes = 0
+        nats = text_nats = tokens = n_bytes = 0.0
         lengths = None if self.byte_lengths is None else torch.from_numpy(self.byte_lengths.astype(np.int64))
-        for batch in self.batches:
+        for number, batch in enumerate(self.batches):
+            if number % world.size != world.rank:
+                continue
             moved = batch.to(model.device)
             losses = head.token_losses(model.hidden(moved.tokens, documents=moved.documents), moved.targets).double()
             valid = moved.targets != IGNORED_TARGET
@@ -47,6 +53,7 @@ class HeldOut:
                 text_nats += float(losses.cpu()[bytes_here > 0].sum())
                 n_bytes += int(bytes_here.sum())
         model.train(was_training)
+        nats, text_nats, tokens, n_bytes = world.sum_values([nats, text_nats, tokens, n_bytes])
         if tokens == 0:
             return {}
         scores = {"eval/loss": nats / tokens, "eval/perplexity": math.exp(min(nats / tokens, 700.0))}

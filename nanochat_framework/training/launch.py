@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+
+import torch.distributed as dist
 
 from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved
 from nanochat_framework.config.run_config import RunConfig
-from nanochat_framework.errors import StoppedOnRequest, UsageError
+from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
+from nanochat_framework.training.processes import run_processes
 from nanochat_framework.training.setup import Prepared, prepare, training_steps
+from nanochat_framework.training.world import World, joined_world
 
 
 def start(
@@ -26,39 +31,84 @@ def start(
     name: str | None,
     epochs: int | None,
     quiet: bool,
+    nproc: int = 1,
 ) -> int:
     """Make a run directory and train; returns the exit code. Nothing is left behind if it is refused (data, device)."""
     config = training_steps(loaded.config, epochs)
-    run = RunDirectory.create(
-        runs_dir or default_runs_dir(),
-        name,
-        label=loaded.path.stem,
-        source_toml=loaded.source_bytes,
-        resolved=config.to_dict(),
-        components_lock=components_lock(config),
-        overrides=list(loaded.overrides),
-        argv=sys.argv,
-    )
-    try:
-        return _train(config, host, run, choose=lambda store: None, quiet=quiet)
-    except UsageError:
-        if not run.metrics.exists():  # refused before the first step: the name is free again
-            shutil.rmtree(run.path, ignore_errors=True)
-        raise
+
+    def create() -> str:
+        run = RunDirectory.create(
+            runs_dir or default_runs_dir(),
+            name,
+            label=loaded.path.stem,
+            source_toml=loaded.source_bytes,
+            resolved=config.to_dict(),
+            components_lock=components_lock(config),
+            overrides=list(loaded.overrides),
+            argv=sys.argv,
+        )
+        return str(run.path)
+
+    if nproc > 1:
+        run = RunDirectory(Path(create()))
+        with _forgotten_if_refused(run):
+            return _train_together(run, nproc, [], quiet)
+    with joined_world() as world:
+        run = RunDirectory(Path(world.from_main(create)))
+        with _forgotten_if_refused(run) if world.is_main else nullcontext():
+            return _train(config, host, run, choose=lambda store: None, world=world, quiet=quiet)
 
 
-def go_on(target: str, host: PluginHost, *, runs_dir: Path | None, checkpoint: str | None, quiet: bool) -> int:
+def go_on(
+    target: str, host: PluginHost, *, runs_dir: Path | None, checkpoint: str | None, quiet: bool, nproc: int = 1
+) -> int:
     """Resume a run from its newest whole checkpoint, or the named one; returns the exit code."""
     run, named = _find(target, runs_dir or default_runs_dir())
     config = read_resolved(run.config_resolved, registry=host.registry)
-    return _train(config, host, run, choose=lambda store: _choose(store, checkpoint or named), quiet=quiet)
+    wanted = checkpoint or named
+    if nproc > 1:
+        return _train_together(run, nproc, ["--from", wanted] if wanted else [], quiet)
+    with joined_world() as world:
+        return _train(config, host, run, choose=lambda store: _choose(store, wanted), world=world, quiet=quiet)
+
+
+@contextmanager
+def _forgotten_if_refused(run: RunDirectory) -> Iterator[None]:
+    """Remove the folder of a run that was refused before its first step, so that its name is free again."""
+    refused = True
+    try:
+        yield
+        refused = False
+    except UsageError:
+        raise
+    except BaseException:
+        refused = False
+        raise
+    finally:
+        if refused and not run.metrics.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bool) -> int:
+    """Train in several processes of this machine; returns the exit code."""
+    command = ["resume", str(run.path.resolve()), *options, *(["--quiet"] if quiet else [])]
+    try:
+        code = run_processes(nproc, command)
+    except NanochatError as error:
+        status = StatusFile(run.status)
+        status.update(state="failed", error=str(error))
+        raise type(error)(f"{error}; `nanochat resume {run.path}` goes on from the newest checkpoint") from None
+    if code == UsageError.exit_code and not run.metrics.exists():
+        shutil.rmtree(run.path, ignore_errors=True)
+    return code
 
 
 def _choose(store: CheckpointStore, name: str | None) -> Path | None:
     """The checkpoint to go on from; None to begin again. Raises UsageError if the named one is not whole."""
     if name is None:
         newest = store.latest()
-        if newest is None:
+        begun = (store.root.parent / "events.jsonl").exists()  # not so at the first start in several processes
+        if newest is None and begun:
             print(f"{store.root.parent}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
         return newest
     folder = store.path(name)
@@ -87,19 +137,28 @@ def _train(
     run: RunDirectory,
     *,
     choose: Callable[[CheckpointStore], Path | None],
+    world: World,
     quiet: bool,
 ) -> int:
     """Run the loop under the run's lock, and turn its end into an exit code."""
-    with run.lock():
+    with ExitStack() as held:
+
+        def begin() -> str | None:
+            held.enter_context(run.lock())
+            chosen = choose(CheckpointStore(run.checkpoints))
+            return None if chosen is None else str(chosen)
+
+        checkpoint = world.from_main(begin)
+        quiet = quiet or not world.is_main
         prepared: Prepared | None = None
         try:
-            checkpoint = choose(CheckpointStore(run.checkpoints))
             prepared = prepare(
                 config,
                 host.registry,
                 run,
                 components=components_lock(config),
-                checkpoint=checkpoint,
+                checkpoint=None if checkpoint is None else Path(checkpoint),
+                world=world,
                 quiet=quiet,
             )
             _introduce(prepared, quiet)
@@ -108,17 +167,25 @@ def _train(
         except StoppedOnRequest:
             raise
         except Exception as error:
-            failure = _explained(error, config, run, prepared)
+            if isinstance(error, UsageError) and prepared is None and not world.is_main:
+                raise SystemExit(error.exit_code) from None  # process 0 was refused too, and says so
+            failure = _explained(error, config, run, prepared, world)
             if prepared is not None:
                 prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
-            StatusFile(run.status).update(state="failed", error=(str(failure).splitlines() or [""])[0])
+            if world.is_main:
+                StatusFile(run.status).update(state="failed", error=(str(failure).splitlines() or [""])[0])
             raise failure from error
 
 
-def _explained(error: Exception, config: RunConfig, run: RunDirectory, prepared: Prepared | None) -> Exception:
-    """The error, or the line about memory where it means that memory is used up."""
+def _explained(
+    error: Exception, config: RunConfig, run: RunDirectory, prepared: Prepared | None, world: World
+) -> Exception:
+    """The error, or a line where it means that memory is used up or that another process of the run is gone."""
     if not is_out_of_memory(error):
-        return error
+        gone = (
+            world.size > 1 and isinstance(error, dist.DistError | RuntimeError) and not isinstance(error, NanochatError)
+        )
+        return NanochatError(f"process {world.rank}: another process of this run is gone") if gone else error
     latest = CheckpointStore(run.checkpoints).latest()
     device = config.hardware.device if prepared is None else prepared.trainer.module.device.type
     return explained(config, device, latest.name if latest else None)
@@ -128,13 +195,14 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
     """Say what is about to be trained, and where."""
     if quiet:
         return
-    module, trainer = prepared.trainer.module, prepared.trainer
+    module, trainer, world = prepared.trainer.module, prepared.trainer, prepared.trainer.world
     parameters = sum(p.tensor.numel() for p in module.parameters)
     train = module.config.train
     tokens = trainer.loader.plan.rows_per_step * trainer.loader.plan.seq_len
+    where = f"{world.size} processes on {module.device.type}" if world.size > 1 else str(module.device)
     begin = f"from step {trainer.step} " if trainer.step else ""
     print(
-        f"{prepared.run.path}: {parameters:,} parameters on {module.device}, {train.precision}; {begin}to step "
+        f"{prepared.run.path}: {parameters:,} parameters on {where}, {train.precision}; {begin}to step "
         f"{trainer.total_steps} of {tokens:,} tokens each",
         file=sys.stderr,
     )
@@ -145,6 +213,8 @@ def _conclude(prepared: Prepared, quiet: bool) -> int:
     trainer, run = prepared.trainer, prepared.run
     trainer.events.write("finished" if trainer.finished else "stopped", step=trainer.step)
     if not trainer.finished:
+        if not trainer.world.is_main:
+            raise SystemExit(StoppedOnRequest.exit_code)
         raise StoppedOnRequest(
             f"stopped by {trainer.stop_reason} after step {trainer.step}; `nanochat resume {run.path}` goes on from there"
         )

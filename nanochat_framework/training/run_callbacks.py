@@ -25,21 +25,26 @@ class SignalCallback(Callback):
     def __init__(self) -> None:
         self.received: int | None = None
         self._previous: dict[int, Any] = {}
+        self._quiet = False
 
     def on_start(self, trainer: Trainer) -> None:
         """Take the signals over."""
+        self._quiet = not trainer.world.is_main
         self._previous = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
+        if self._quiet:
+            return
         print(f"\n{signal.Signals(number).name}: finishing the step, then checkpointing", file=sys.stderr)
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Ask for the end."""
-        if self.received is not None:
-            trainer.request_stop(signal.Signals(self.received).name)
+        received = int(trainer.world.largest(self.received or 0))
+        if received:
+            trainer.request_stop(signal.Signals(received).name)
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
         """Give the signals back."""
@@ -62,6 +67,8 @@ class CheckpointCallback(Callback):
         if not (due or improved):
             return
         name = trainer.checkpoint()
+        if not trainer.world.is_main:
+            return
         if improved:
             self.store.link(name, "best")
         if trainer.finished:

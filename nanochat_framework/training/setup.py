@@ -18,8 +18,9 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.events import begin_attempt
+from nanochat_framework.runs.events import EventLog, begin_attempt
 from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.training.builtin_callbacks import (
     EvaluationCallback,
@@ -42,6 +43,7 @@ from nanochat_framework.training.run_callbacks import (
 )
 from nanochat_framework.training.train_module import TrainModule
 from nanochat_framework.training.trainer import Trainer
+from nanochat_framework.training.world import World
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def choose_device(name: str) -> torch.device:
 
 def configure_process(config: RunConfig, registry: Registry) -> torch.device:
     """Set threads and kernels of this process as the configuration says; returns the device."""
-    torch.set_num_threads(config.hardware.threads or os.cpu_count() or 1)
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(config.hardware.threads or max(1, (os.cpu_count() or 1) // here))
     activate(KernelTable(registry))
     return choose_device(config.hardware.device)
 
@@ -92,6 +95,7 @@ def prepare(
     *,
     components: list[dict[str, Any]],
     checkpoint: Path | None,
+    world: World,
     quiet: bool,
 ) -> Prepared:
     """Open the data, build the model, take the checkpoint back, and put the loop together.
@@ -100,22 +104,21 @@ def prepare(
     """
     device = configure_process(config, registry)
     source = config.data.source.build(vocab_size=config.model.config.vocab_size)
-    module = TrainModule(config, device)
+    plan = loader_plan(config, source, world.size)
+    module = TrainModule(config, device, world)
     store = CheckpointStore(run.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
     if checkpoint and meta:
         restore_checkpoint(checkpoint, module, meta)
     step = int(meta["step"]) if meta else 0
-    store.rewind(step)
-    events = begin_attempt(run.events, step)
-    metrics = MetricsLog(run.metrics, events.attempt)
-    status = StatusFile(run.status)
-    status.update(state="starting", attempt=events.attempt, step=step, total_steps=config.train.steps, error=None)
+    events, metrics, reporting = _reporting(config, run, store, world, step, quiet)
     evaluation = EvaluationCallback(config.eval.every)
 
     def save(trainer: Trainer) -> str:
         saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt)
         name = step_name(trainer.step)
+        if not world.is_main:
+            return name
         metrics.sync()  # what a checkpoint stands on must be on the disk before it
         store.write(name, lambda folder: write_checkpoint(folder, module, saved, source.tokenizer_path))
         events.write("checkpoint", step=trainer.step, name=name)
@@ -123,7 +126,7 @@ def prepare(
 
     trainer = Trainer(
         module,
-        PrefetchLoader(source.train(), loader_plan(config, source), start_step=step),
+        PrefetchLoader(source.train(), plan, start_step=step, rank=world.rank),
         held_out=held_out(config, source),
         metrics=metrics,
         events=events,
@@ -136,8 +139,7 @@ def prepare(
             CheckpointCallback(
                 store, every=config.checkpoint.every, keep_last=config.checkpoint.keep_last, evaluation=evaluation
             ),
-            StatusCallback(status),
-            *([] if quiet else [ProgressCallback(config.train.log_every)]),
+            *reporting,
             *_configured_callbacks(config),
         ],
         step=step,
@@ -148,7 +150,28 @@ def prepare(
     return Prepared(trainer, run, store)
 
 
-def loader_plan(config: RunConfig, source: TokenSource) -> LoaderPlan:
+def _reporting(
+    config: RunConfig, run: RunDirectory, store: CheckpointStore, world: World, step: int, quiet: bool
+) -> tuple[EventLog, MetricsLog, list[Callback]]:
+    """Begin an attempt: its logs, and the callbacks that tell how it goes. Only process 0's write anything."""
+    if not world.is_main:
+        attempt = int(world.from_main(int))
+        return SilentEvents(attempt), SilentMetrics(attempt), []
+
+    def begin() -> int:
+        store.rewind(step)
+        opened.append(begin_attempt(run.events, step))
+        return opened[0].attempt
+
+    opened: list[EventLog] = []
+    attempt = int(world.from_main(begin))
+    status = StatusFile(run.status)
+    status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps, error=None)
+    progress = [] if quiet else [ProgressCallback(config.train.log_every)]
+    return opened[0], MetricsLog(run.metrics, attempt), [StatusCallback(status), *progress]
+
+
+def loader_plan(config: RunConfig, source: TokenSource, world_size: int = 1) -> LoaderPlan:
     """Which tokens each step sees."""
     train = config.train
     return LoaderPlan(
@@ -156,11 +179,13 @@ def loader_plan(config: RunConfig, source: TokenSource) -> LoaderPlan:
         seq_len=config.data.seq_len,
         batch_size=train.batch_size,
         gradient_accumulation=train.gradient_accumulation,
+        world_size=world_size,
         seed=train.seed,
     )
 
 
 def held_out(config: RunConfig, source: TokenSource) -> HeldOut | None:
+    """The held-out batches of `[eval]`; None without held-out tokens."""
     tokens = source.validation()
     if tokens is None or len(tokens) < 2:
         return None

@@ -20,7 +20,9 @@ class Trainer:
     """Drives a `TrainModule` through its steps and tells the callbacks.
 
     Callbacks may read everything here, write metrics through `log` and events through `events`, ask for an end with
-    `request_stop`, and write a checkpoint with `save`.
+    `request_stop`, and write a checkpoint with `checkpoint`. Where several processes train together each has its own
+    callbacks, and these calls are made by all of them or by none: what depends on a clock or a signal is settled with
+    `world` first. Logs write in process 0 only.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Trainer:
         self.metrics, self.events, self._save = metrics, events, save
         self.callbacks = CallbackList(callbacks)
         self.step, self.tokens = step, tokens
+        self.world = module.world
         self.total_steps = module.config.train.steps
         self.stop_reason: str | None = None
 
@@ -75,7 +78,7 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Held-out scores of the present weights; empty without held-out data."""
-        scores = self.held_out.score(self.module.model) if self.held_out else {}
+        scores = self.held_out.score(self.module.model, self.world) if self.held_out else {}
         if scores:
             self.callbacks.call("after_evaluation", self, scores)
         return scores
@@ -83,6 +86,7 @@ class Trainer:
     def checkpoint(self) -> str:
         """Write a checkpoint of the present step; returns its name."""
         name = self._save(self)
+        self.world.barrier()
         self.callbacks.call("after_checkpoint", self, name)
         return name
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.training.processes import RENDEZVOUS
 
 BUCKET_ELEMENTS = 2**24
 """Gradients are summed this many numbers at a time: few messages, little extra memory (64 MiB in float32)."""
@@ -39,11 +40,6 @@ class World:
         """Whether this process writes the run's files and talks to the person."""
         return self.rank == 0
 
-    def sum(self, tensor: Tensor) -> None:
-        """Replace a tensor, in place, by its sum over all processes."""
-        if self.size > 1:
-            dist.all_reduce(tensor)
-
     def sum_values(self, values: Sequence[float]) -> list[float]:
         """Sums of numbers over all processes, in float64 on the CPU."""
         if self.size == 1:
@@ -52,9 +48,13 @@ class World:
         dist.all_reduce(packed)
         return [float(value) for value in packed]
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
-        return self.sum_values([float(flag)])[0] > 0
+    def largest(self, value: float) -> float:
+        """The largest of all processes' values."""
+        if self.size == 1:
+            return value
+        packed = torch.tensor(value, dtype=torch.float64)
+        dist.all_reduce(packed, op=dist.ReduceOp.MAX)
+        return float(packed)
 
     def agreed(self, value: Any) -> Any:
         """Process 0's value, in all processes; plain JSON data."""
@@ -64,9 +64,27 @@ class World:
         dist.broadcast_object_list(holder, src=0, device=torch.device("cpu"))
         return json.loads(str(holder[0]))
 
+    def from_main(self, action: Callable[[], Any]) -> Any:
+        """What `action` returns in process 0, in all processes; plain JSON data.
+
+        If it raises a NanochatError there, the other processes end with the same exit code and without a word.
+        """
+        if not self.is_main:
+            told = self.agreed(None)
+            if "exit_code" in told:
+                raise SystemExit(told["exit_code"])
+            return told["value"]
+        try:
+            value = action()
+        except NanochatError as error:
+            self.agreed({"exit_code": error.exit_code})
+            raise
+        self.agreed({"value": value})
+        return value
+
     def barrier(self) -> None:
         """Wait until every process is here."""
-        self.any(False)
+        self.largest(0.0)
 
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every `.grad` by its sum over all processes. One that some process lacks counts as zero there."""
@@ -100,23 +118,34 @@ def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def joined_world() -> Iterator[World]:
-    """Join the processes that the environment tells of (`RANK`, `WORLD_SIZE` ..., as torchrun sets them).
+    """Join the processes that the environment tells of, as `nanochat train --nproc` and torchrun set it.
 
     A world of one where it tells of none. Raises UsageError for an environment that makes no sense.
     """
-    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
-        yield World(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else World()
+    if "WORLD_SIZE" not in os.environ:
+        yield World()
         return
-    try:
-        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        local = int(os.environ.get("LOCAL_RANK", rank))
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"WORLD_SIZE is set, but {error} is not a number; start with torchrun or --nproc") from None
+    rank, size, local = (_number(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if torch.cuda.is_available():
-        torch.cuda.set_device(local % torch.cuda.device_count())
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=size, timeout=TIMEOUT)
+        if local >= torch.cuda.device_count():
+            raise UsageError(f"{local + 1} processes on this machine, which has {torch.cuda.device_count()} GPUs")
+        torch.cuda.set_device(local)
+    meeting = os.environ.get(RENDEZVOUS)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=dist.FileStore(meeting, size) if meeting else None,  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=size,
+        timeout=TIMEOUT,
+    )
     try:
         yield World(rank, size)
     finally:
         dist.destroy_process_group()
+
+
+def _number(name: str) -> int:
+    try:
+        return int(os.environ[name])
+    except (KeyError, ValueError):
+        raise UsageError(f"WORLD_SIZE is set and {name} is no number; start with torchrun or with --nproc") from None

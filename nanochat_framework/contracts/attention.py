@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.state import SequenceState
 
 
@@ -13,7 +14,7 @@ class Attention(nn.Module, ABC):
     """Mixes positions causally. Factory: `build(config, *, place: Place)`.
 
     Laws: output at t depends on inputs up to t only; feeding a sequence in pieces through a state gives what feeding it
-    whole gives; every parameter receives a gradient.
+    whole gives; documents in one row give what each gives alone; every parameter receives a gradient.
     """
 
     @abstractmethod
@@ -23,15 +24,17 @@ class Attention(nn.Module, ABC):
         positions: Tensor,
         *,
         state: SequenceState | None = None,
-        documents: Tensor | None = None,
+        documents: Documents | None = None,
     ) -> Tensor:
         """Mix.
 
         Args:
             x: (batch, seq, dim), normalised.
-            positions: (seq,) int64, the absolute positions of x; they continue after `state.length`.
+            positions: (seq,) int64, the positions of x; they continue after `state.length`. With documents (batch, seq):
+                they start again at 0 in each.
             state: what came before (made by `new_state`); it takes x in.
-            documents: (batch, seq) document numbers; positions see only their own document. Not given with a state.
+            documents: the documents in x. A position sees its own document only: attention masks the others, a
+                recurrence drops its state where one starts. Not given with a state.
 
         Returns:
             (batch, seq, dim).

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.state import SequenceState
 
 
@@ -39,14 +40,14 @@ class LanguageModel(nn.Module, ABC):
         tokens: Tensor,
         *,
         states: Sequence[SequenceState] | None = None,
-        documents: Tensor | None = None,
+        documents: Documents | None = None,
     ) -> Tensor:
         """Hidden states after the last norm.
 
         Args:
             tokens: (batch, seq) int64 ids.
             states: one state a layer; the tokens continue what the states have seen, and the states take them in.
-            documents: (batch, seq) int64 document numbers; positions see only their own document. None: one document.
+            documents: the documents in each row; positions see only their own. None: one document. Not with states.
 
         Returns:
             (batch, seq, dim) in the compute dtype.

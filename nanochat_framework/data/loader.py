@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nanochat_framework.errors import UsageError
+from nanochat_framework.model.documents import Documents
 
 IGNORED_TARGET = -100
 
@@ -28,18 +29,18 @@ IGNORED_TARGET = -100
 class Batch:
     """One micro-batch. `tokens` and `targets` (batch, seq) int64; a target of -100 counts for nothing.
 
-    `documents` (batch, seq) int64 numbers the documents of a packed batch, or None.
+    `documents` says which document each position belongs to, where mixers keep documents apart; None elsewhere.
     """
 
     tokens: Tensor
     targets: Tensor
-    documents: Tensor | None = None
+    documents: Documents | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         if self.tokens.device == device:
             return self
-        documents = None if self.documents is None else self.documents.to(device, non_blocking=True)
+        documents = None if self.documents is None else self.documents.to(device)
         return Batch(self.tokens.to(device, non_blocking=True), self.targets.to(device, non_blocking=True), documents)
 
 

@@ -19,14 +19,18 @@ class RotaryEmbedding(nn.Module):
         self._sin: Tensor | None = None
 
     def tables(self, positions: Tensor, end: int) -> tuple[Tensor, Tensor]:
-        """cos and sin, each (seq, head_dim/2) float32, of positions (seq,) int64, all below `end`."""
+        """cos and sin, each (seq, head_dim/2) float32, of positions (seq,) int64, all below `end`.
+
+        For positions (batch, seq) each is (batch, 1, seq, head_dim/2): the axis of heads is there.
+        """
         if self._cos is None or self._sin is None or self._cos.shape[0] < end or self._cos.device != positions.device:
             rows = max(end, self.max_seq_len)
             exponent = torch.arange(0, self.head_dim, 2, dtype=torch.float64, device="cpu") / self.head_dim
             angles = torch.outer(torch.arange(rows, dtype=torch.float64), self.theta**-exponent)
             self._cos = angles.cos().to(positions.device, torch.float32)
             self._sin = angles.sin().to(positions.device, torch.float32)
-        return self._cos[positions], self._sin[positions]
+        places = positions if positions.dim() == 1 else positions[:, None]
+        return self._cos[places], self._sin[places]
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate x (batch, heads, seq, head_dim); computed in float32, returned in x's dtype."""

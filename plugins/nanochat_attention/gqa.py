@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nanochat_attention.config import GqaConfig
+from nanochat_attention.within_documents import attend_within
 from nanochat_framework.contracts.attention import Attention
 from nanochat_framework.model.describe import Place
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.linear import Linear, linear_together
 from nanochat_framework.model.rotary import RotaryEmbedding
 from nanochat_framework.model.state import KeyValueState, SequenceState
@@ -34,7 +36,7 @@ class GroupedQueryAttention(Attention):
         positions: Tensor,
         *,
         state: SequenceState | None = None,
-        documents: Tensor | None = None,
+        documents: Documents | None = None,
     ) -> Tensor:
         """(batch, seq, dim) -> (batch, seq, dim)."""
         batch, seq, _ = x.shape
@@ -46,10 +48,7 @@ class GroupedQueryAttention(Attention):
         v = self._heads(v, self.n_kv_heads)
         if isinstance(state, KeyValueState):
             k, v = state.append(k, v)
-        mask = _mask(seq, start, documents, x.device)
-        mixed = functional.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and seq > 1, enable_gqa=self.n_heads != self.n_kv_heads
-        )
+        mixed = _attend(q, k, v, start) if documents is None else attend_within(q, k, v, documents)
         result: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, seq, -1))
         return result
 
@@ -62,16 +61,15 @@ class GroupedQueryAttention(Attention):
         return KeyValueState(batch_size, self.n_kv_heads, self.head_dim, self.max_seq_len)
 
 
-def _mask(seq: int, start: int, documents: Tensor | None, device: torch.device) -> Tensor | None:
-    """Which keys each query sees, bool; None where plain causal attention from position 0 (or a single query) is meant."""
-    if documents is None and (start == 0 or seq == 1):
-        return None
-    rows = torch.arange(start, start + seq, device=device)
-    causal = torch.arange(start + seq, device=device)[None, :] <= rows[:, None]
-    if documents is None:
-        return causal
-    same = documents[:, :, None] == documents[:, None, :]
-    return (causal[None] & same)[:, None]
+def _attend(q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
+    """Causal attention of queries (batch, n_heads, seq, head_dim) that stand at `start` and after."""
+    seq, mask = q.shape[2], None
+    if start > 0 and seq > 1:
+        rows = torch.arange(start, start + seq, device=q.device)
+        mask = torch.arange(start + seq, device=q.device)[None, :] <= rows[:, None]
+    return functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None and seq > 1, enable_gqa=q.shape[1] != k.shape[1]
+    )
 
 
 def build_gqa(config: GqaConfig, *, place: Place) -> GroupedQueryAttention:

@@ -13,6 +13,7 @@ from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.norm import Norm
 from nanochat_framework.contracts.residual import Residual
 from nanochat_framework.model import roles
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.embedding import TokenEmbedding
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.state import SequenceState, new_positions
@@ -49,11 +50,13 @@ class Decoder(LanguageModel):
         tokens: Tensor,
         *,
         states: Sequence[SequenceState] | None = None,
-        documents: Tensor | None = None,
+        documents: Documents | None = None,
     ) -> Tensor:
         """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
-        start = states[0].length if states else 0
-        positions = new_positions(start, tokens.shape[1], tokens.device)
+        if documents is not None:
+            positions = documents.positions
+        else:
+            positions = new_positions(states[0].length if states else 0, tokens.shape[1], tokens.device)
         stream = self.residual.open(self.embedding(tokens))
         for layer in range(len(self.blocks)):
             state = states[layer] if states else None
@@ -62,7 +65,7 @@ class Decoder(LanguageModel):
         return normed
 
     def _layer(
-        self, layer: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Tensor | None
+        self, layer: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Documents | None
     ) -> Any:
         """Attention and feed-forward of one layer, read from and written to the residual state."""
         block = self.blocks[layer]

@@ -9,6 +9,7 @@ import torch
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model.build import build_model
+from nanochat_framework.model.documents import Documents
 from tests.laws.combinations import COMBINATIONS, QUANTIZERS, changes, random_tokens
 
 LENGTH = 17
@@ -40,7 +41,7 @@ def test_documents_do_not_see_each_other(tiny_config: Callable[..., RunConfig], 
     config = tiny_config(**changes(combination))
     model = build_model(config.model).eval()
     tokens, cut = random_tokens(1, 16), 9
-    documents = (torch.arange(16) >= cut).long()[None]
+    documents = Documents((torch.arange(16) >= cut).long()[None])
     other = tokens.clone()
     other[:, :cut] = (other[:, :cut] + 3) % 97
     with torch.no_grad():

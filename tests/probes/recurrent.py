@@ -9,6 +9,7 @@ from nanochat_framework.config.component import PartConfig
 from nanochat_framework.contracts.attention import Attention
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.state import RecurrentState, SequenceState
 
@@ -32,7 +33,7 @@ class Recurrent(Attention):
         positions: Tensor,
         *,
         state: SequenceState | None = None,
-        documents: Tensor | None = None,
+        documents: Documents | None = None,
     ) -> Tensor:
         """(batch, seq, dim) -> (batch, seq, dim); the state starts again at each document."""
         memory = x.new_zeros(x.shape[0], x.shape[2])
@@ -41,8 +42,8 @@ class Recurrent(Attention):
         decay, value, query = torch.sigmoid(self.decay(x)), self.value(x), self.query(x)
         outputs = []
         for t in range(x.shape[1]):
-            if documents is not None and t > 0:
-                memory = memory * (documents[:, t] == documents[:, t - 1])[:, None]
+            if documents is not None:
+                memory = memory * ~documents.starts[:, t, None]
             memory = decay[:, t] * memory + (1 - decay[:, t]) * value[:, t]
             outputs.append(memory * query[:, t])
         if isinstance(state, RecurrentState):

@@ -19,6 +19,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
     return [
         *_sequence_fits_model(config, where),
         *_schedules_are_declared(config, where),
+        *_compiled_parts_are_checkpointed_whole(config, where),
         *_every_parameter_is_optimised(config, where),
     ]
 
@@ -40,6 +41,13 @@ def _schedules_are_declared(config: RunConfig, where: Where) -> Iterator[Problem
                 message = f"optimizer {rule.component.name} has no scheduled hyperparameter of that name; "
                 message += f"it has: {', '.join(allowed) or 'none'}"
                 yield _problem(("optimizer", number, "schedules", name), message, where)
+
+
+def _compiled_parts_are_checkpointed_whole(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """What "selective" keeps are single operations, and compiled code has none."""
+    if config.train.compile and config.train.activation_checkpointing == "selective":
+        message = 'cannot be "selective" with compile = true; use "block" or "none"'
+        yield _problem(("train", "activation_checkpointing"), message, where)
 
 
 def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[Problem]:

@@ -41,6 +41,10 @@ class TrainSection(Section):
         description="What is computed again in the backward pass instead of kept: nothing, each layer, or each layer but "
         "its matrix products and attention.",
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile the model's parts with torch.compile: the first run waits for it, every step is faster.",
+    )
     grad_clip: float = Field(default=1.0, ge=0, description="Largest global L2 norm of the gradient; 0 turns it off.")
     loss_chunk: int = Field(default=1024, gt=0, description="Rows (tokens) of logits that exist at one time.")
     log_every: int = Field(default=10, gt=0, description="Steps between metrics records.")

@@ -65,7 +65,13 @@ class Linear(nn.Module):
 
     @torch.no_grad()
     def prepared(self, dtype: torch.dtype) -> Tensor:
-        """The weight as the product uses it, cached until the weight changes."""
+        """The weight as the product uses it, cached until the weight changes.
+
+        Inside compiled code it is what was last made: training makes it before each step.
+        """
+        if torch.compiler.is_compiling():
+            assert self._prepared is not None
+            return self._prepared
         key = (self.weight._version, self.weight.data_ptr(), dtype, id(self.quantizer))
         if self._prepared is None or self._prepared_for != key:
             quantized = self.quantized()

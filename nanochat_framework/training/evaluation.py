@@ -44,13 +44,13 @@ class HeldOut:
             if number % world.size != world.rank:
                 continue
             moved = batch.to(model.device)
-            losses = head.token_losses(model.hidden(moved.tokens, documents=moved.documents), moved.targets).double()
-            valid = moved.targets != IGNORED_TARGET
+            losses = head.token_losses(model.hidden(moved.tokens, documents=moved.documents), moved.targets)
+            losses, valid = losses.cpu().double(), batch.targets != IGNORED_TARGET  # mps has no float64
             nats += float(losses[valid].sum())
             tokens += int(valid.sum())
             if lengths is not None:
-                bytes_here = lengths[moved.targets.cpu().clamp_min(0)] * valid.cpu()
-                text_nats += float(losses.cpu()[bytes_here > 0].sum())
+                bytes_here = lengths[batch.targets.clamp_min(0)] * valid
+                text_nats += float(losses[bytes_here > 0].sum())
                 n_bytes += int(bytes_here.sum())
         model.train(was_training)
         nats, text_nats, tokens, n_bytes = world.sum_values([nats, text_nats, tokens, n_bytes])

@@ -59,7 +59,7 @@ def add_seed_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--resume", metavar="DIR", help="a run or checkpoint to continue; see `nanochat resume`")
     group.add_argument("--device", metavar="DEVICE", help="hardware.device: auto, cpu, cuda or mps")
-    group.add_argument("--fp16", action="store_true", help="16-bit arithmetic: train.precision = bf16")
+    group.add_argument("--fp16", action="store_true", help="train.precision = fp16, with loss scaling")
     for flag, (key, text) in NUMBERS.items():
         kind = float if flag == "lr" else int
         group.add_argument(_option(flag), type=kind, metavar="X" if kind is float else "N", help=f"{key}: {text}")
@@ -111,8 +111,7 @@ def seed_overrides(arguments: argparse.Namespace) -> Iterator[Override]:
             )
         yield override("device", "hardware.device", device)
     if arguments.fp16:
-        print("note: --fp16 trains in bf16, whose range needs no loss scaling", file=sys.stderr)
-        yield override("fp16", "train.precision", "bf16")
+        yield override("fp16", "train.precision", "fp16")
 
 
 def seed_checkpoint(path: str) -> str:

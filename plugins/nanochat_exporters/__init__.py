@@ -14,6 +14,12 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".gguf.exporter:build_gguf_exporter",
         summary="GGUF: for stock llama.cpp where its architectures can carry the model, else in our own documented keys",
     )
+    registrar.exporter(
+        "mhc",
+        config=".config:MhcFileConfig",
+        factory=".mhc_file:build_mhc_exporter",
+        summary="The mixing weights of an mHC model, as the .mhc file of the earlier system",
+    )
     registrar.importer(
         "gguf",
         config=".config:GgufImporterConfig",

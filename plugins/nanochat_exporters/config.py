@@ -29,3 +29,7 @@ class GgufConfig(ComponentConfig):
 
 class GgufImporterConfig(ComponentConfig):
     """Reading a GGUF file has no settings."""
+
+
+class MhcFileConfig(ComponentConfig):
+    """`--to mhc`: the file's format leaves nothing to choose."""

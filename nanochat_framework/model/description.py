@@ -115,6 +115,21 @@ class AddResidual:
 
 
 @dataclass(frozen=True)
+class MixedStreams:
+    """Several streams that each sub-layer reads, mixes and writes with weights of its own (mHC, arXiv 2512.24880).
+
+    `tensors` are those weights: logits of reading and writing (2 · n_layers, streams) and of mixing (2 · n_layers, 1 or
+    24 permutations in lexicographic order), and, if they depend on the streams' content as well (`dynamic`), what makes
+    them so. `mixes_first` says that an output joins the streams after they are mixed.
+    """
+
+    streams: int
+    mixes_first: bool
+    dynamic: bool
+    tensors: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
 class Opaque:
     """A component that does not describe itself; `component` is `kind name`, `tensors` its parameters if it knows them."""
 
@@ -125,7 +140,7 @@ class Opaque:
 Norm = RmsNorm | Opaque
 Mixer = SoftmaxAttention | Opaque
 FeedForward = GatedFeedForward | PlainFeedForward | Opaque
-Residual = AddResidual | Opaque
+Residual = AddResidual | MixedStreams | Opaque
 Operation = Norm | Mixer | FeedForward | Residual | Linear | Embedding
 
 

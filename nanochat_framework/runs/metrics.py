@@ -31,6 +31,7 @@ TRAIN_OBJECTIVE = "train/<objective>"
 EVAL_LOSS = "eval/loss"
 EVAL_PERPLEXITY = "eval/perplexity"
 EVAL_BITS_PER_BYTE = "eval/bits_per_byte"
+MODEL = "model/<reading>"
 SYSTEM = "system/<reading>"
 
 KEYS = ("attempt", "step", "time", "tokens")
@@ -67,6 +68,7 @@ METRICS: dict[str, Metric] = {
         (EVAL_LOSS, "nats/token", "cross-entropy on held-out tokens"),
         (EVAL_PERPLEXITY, "", "exp(eval/loss)"),
         (EVAL_BITS_PER_BYTE, "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
+        (MODEL, "", "what a part of the model records of itself, `<reading>.<place>` where there are several places"),
         (SYSTEM, "", "one reading of the machine; its name ends in its unit"),
     )
 }

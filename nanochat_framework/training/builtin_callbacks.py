@@ -44,6 +44,7 @@ class MetricsCallback(Callback):
                 "train/skipped_steps": self.skipped_steps,
                 **({} if result.loss_scale is None else {"train/loss_scale": result.loss_scale}),
                 **rates,
+                **{f"model/{name}": value for name, value in result.readings.items()},
             }
         )
 

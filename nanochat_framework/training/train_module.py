@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from nanochat_framework.data.loader import Batch
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.build import PRECISIONS, build_model
+from nanochat_framework.model.diagnostics import recording
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
@@ -35,6 +37,8 @@ _AUXILIARY_TOTAL = "auxiliary_total"
 class StepResult:
     """What one step did. `losses` are means over the step, unweighted, by term; `total_loss` is what is optimised.
 
+    `readings` are what the model's parts recorded of themselves, in steps that are logged.
+
     `skipped` says why no weight was changed: "not_finite", "spike", or "" for an ordinary step.
     """
 
@@ -44,6 +48,7 @@ class StepResult:
     grad_norm: float
     tokens: int
     skipped: str
+    readings: dict[str, float] = field(default_factory=dict)
     learning_rates: dict[str, float] = field(default_factory=dict)
     loss_scale: float | None = None
 
@@ -85,7 +90,10 @@ class TrainModule:
         self.optimizers.zero_grad()
         counts = self._summed(_added(self.head_loss.counts(batch.targets) for batch in batches))
         n_micro_batches = len(batches) * self.world.size
-        passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches) for batch in batches]
+        logged = step == 1 or step % self.config.train.log_every == 0
+        watched: AbstractContextManager[dict[str, list[Tensor]]] = recording() if logged else nullcontext({})
+        with watched as readings:
+            passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches) for batch in batches]
         self._finish_gradients()
         grad_norm = self._clip()
         sums = self._summed(_added(passes))
@@ -104,6 +112,7 @@ class TrainModule:
             grad_norm=grad_norm,
             tokens=sum(batch.tokens.numel() for batch in batches) * self.world.size,
             skipped=skipped,
+            readings={name: float(torch.stack(values).mean()) for name, values in readings.items()},
             learning_rates=self.optimizers.learning_rates(step),
             loss_scale=loss_scale,
         )

@@ -14,3 +14,9 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".add:build_add",
         summary="The plain residual: each sub-layer's output is added",
     )
+    registrar.residual(
+        "mhc",
+        config=".config:MhcConfig",
+        factory=".mhc:build_mhc",
+        summary="Two or four streams, mixed by doubly stochastic matrices, read and written with learned strengths",
+    )

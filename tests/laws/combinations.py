@@ -20,6 +20,13 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "recurrent": {"attention": {"name": "probe/recurrent"}, "ffn": SWIGLU, "norm": AFFINE, "residual": ADD},
     "two-streams": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "probe/two_streams"}},
     "top2": {"attention": GQA, "ffn": {"name": "probe/top2"}, "norm": AFFINE, "residual": ADD},
+    "mhc-2": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "mhc"}},
+    "mhc-4-dynamic": {
+        "attention": MHA,
+        "ffn": RELU2,
+        "norm": PLAIN,
+        "residual": {"name": "mhc", "streams": 4, "dynamic": True, "order": "add_then_mix"},
+    },
     "all-probes": {
         "attention": {"name": "probe/recurrent"},
         "ffn": {"name": "probe/top2"},

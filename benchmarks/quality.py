@@ -33,8 +33,9 @@ from nanochat_framework.model.state import SequenceState
 from nanochat_framework.plugins import load_plugins
 from nanochat_framework.training.evaluation import HeldOut
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
-from nanochat_framework.training.setup import configure_process, held_out, loader_plan
+from nanochat_framework.training.setup import configure_process
 from nanochat_framework.training.train_module import TrainModule
+from nanochat_framework.training.training_data import TrainingData
 
 WAYS = ("ternary", "dense", "llama")
 
@@ -120,12 +121,12 @@ def train(config: RunConfig, way: str) -> dict[str, Any]:
     """Train one way; held-out scores on the whole held-out file at the end, on the preset's share of it on the way."""
     if way != "ternary":
         config = config.model_copy(update={"quantizer": ()})
-    source = config.data.source.build(vocab_size=config.model.config.vocab_size)
+    data = TrainingData(config)
     module = LlamaModule(config) if way == "llama" else TrainModule(config, torch.device("cpu"))
-    whole = held_out(config.model_copy(update={"eval": config.eval.model_copy(update={"batches": 10**9})}), source)
-    part = held_out(config, source)
+    everything = config.eval.model_copy(update={"batches": 10**9})
+    whole, part = TrainingData(config.model_copy(update={"eval": everything})).held_out(), data.held_out()
     assert isinstance(whole, HeldOut) and isinstance(part, HeldOut)
-    loader = PrefetchLoader(source.train(), loader_plan(config, source))
+    loader = PrefetchLoader(data.plan())
     curve, started = {}, perf_counter()
     for step in range(1, config.train.steps + 1):
         module.step(loader.next(), step)

@@ -18,6 +18,8 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
     """Everything wrong between sections."""
     return [
         *_sequence_fits_model(config, where),
+        *_phases_follow_each_other(config, where),
+        *_phases_fit_the_data(config, where),
         *_schedules_are_declared(config, where),
         *_compiled_parts_are_checkpointed_whole(config, where),
         *_every_parameter_is_optimised(config, where),
@@ -26,11 +28,48 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
 
 def _sequence_fits_model(config: RunConfig, where: Where) -> Iterator[Problem]:
     longest = config.model.config.max_seq_len
-    if config.data.seq_len > longest:
-        other = where(("model", "max_seq_len"))
-        yield _problem(
-            ("data", "seq_len"), f"{config.data.seq_len} is more than model.max_seq_len {longest} ({other})", where
-        )
+    for location, seq_len in _sequence_lengths(config):
+        if seq_len > longest:
+            other = where(("model", "max_seq_len"))
+            yield _problem(location, f"{seq_len} is more than model.max_seq_len {longest} ({other})", where)
+
+
+def _sequence_lengths(config: RunConfig) -> Iterator[tuple[Location, int]]:
+    yield ("data", "seq_len"), config.data.seq_len
+    for number, phase in enumerate(config.data.phase):
+        if phase.seq_len is not None:
+            yield ("data", "phase", number, "seq_len"), phase.seq_len
+
+
+def _phases_follow_each_other(config: RunConfig, where: Where) -> Iterator[Problem]:
+    for key in ("until", "until_tokens"):
+        before = 0
+        for number, phase in enumerate(config.data.phase):
+            end = getattr(phase, key)
+            if end is not None and end <= before:
+                yield _problem(
+                    ("data", "phase", number, key),
+                    f"{end:g} is not after {before:g}, where an earlier phase ends",
+                    where,
+                )
+            before = max(before, end or 0)
+
+
+def _phases_fit_the_data(config: RunConfig, where: Where) -> Iterator[Problem]:
+    longest = max(seq_len for _, seq_len in _sequence_lengths(config))
+    for location, seq_len in _sequence_lengths(config):
+        if longest % seq_len:
+            message = f"the longest sequence of this training has {longest} tokens, which {seq_len} does not divide"
+            yield _problem(location, message, where)
+    n_sources = len(config.data.all_sources)
+    for number, phase in enumerate(config.data.phase):
+        if phase.weights and len(phase.weights) != n_sources:
+            message = f"has {len(phase.weights)} weights for {n_sources} source{'s' if n_sources > 1 else ''}"
+            yield _problem(("data", "phase", number, "weights"), message, where)
+        elif phase.weights and not any(phase.weights):
+            yield _problem(("data", "phase", number, "weights"), "one weight must be above 0", where)
+    if not any(source.weight for source in config.data.all_sources):
+        yield _problem(("data", "sources"), "the weight of one source must be above 0", where)
 
 
 def _schedules_are_declared(config: RunConfig, where: Where) -> Iterator[Problem]:

@@ -11,11 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from nanochat_framework.config.data_section import PhaseSection, SourceRule
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.plugins.registry import Registry
 
-_RULES = {rule.kind: rule for rule in (OptimizerRule, QuantizerRule)}
+_RULES: dict[str, type[BaseModel]] = {"optimizer": OptimizerRule, "quantizer": QuantizerRule, "sources": SourceRule}
+_KINDS = {"sources": "source"}
+"""Keys of components that are called otherwise than the kind."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +34,18 @@ class KnownKeys:
 
     def __init__(self, data: Mapping[str, Any], registry: Registry) -> None:
         self._owners = {f"[{name}]": Owner(f"[{name}]", keys) for name, keys in _sections()}
-        self._homes: dict[str, Owner] = dict(self._owners)
-        for kind, name in _named(data):
+        self._owners["[phase]"] = Owner("[[data.phase]]", _descriptions(PhaseSection))
+        self._homes: dict[str, Owner] = {owner.label: owner for owner in self._owners.values()}
+        for key, name in _named(data):
+            kind = _KINDS.get(key, key)
             try:
                 keys = _descriptions(registry.get(kind, name).config_class())
             except (Exception, SystemExit):  # unknown or broken: validation has said so
                 continue
-            if kind in _RULES:
-                keys = {**_descriptions(_RULES[kind]), **keys}
+            if key in _RULES:
+                keys = {**_descriptions(_RULES[key]), **keys}
             label = f"{kind} {name}"
-            self._owners[label] = Owner(label, keys)
+            self._owners[f"{key} {name}"] = Owner(label, keys)
             header = section_header(kind) if kind in RunConfig.model_fields else label
             self._homes.setdefault(header, Owner(label, keys))
 
@@ -77,7 +82,7 @@ def _descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _named(node: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(kind, name) of everything that may be a component: tables with a name, and strings, under their keys."""
+    """(key, name) of everything that may be a component: tables with a name, and strings, under their keys."""
     if isinstance(node, Mapping):
         if isinstance(node.get("name"), str):
             yield key, node["name"]

@@ -9,12 +9,17 @@ from typing import Any
 
 import tomli
 
-from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
+from nanochat_framework.config.data_section import SourceRule
+from nanochat_framework.config.rules import ComponentTable, OptimizerRule, QuantizerRule
 from nanochat_framework.errors import Problem
 
 _UNUSABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """Control characters (a line break could smuggle in a second key) and bytes that are not UTF-8."""
-_RULES = {rule.kind: rule for rule in (OptimizerRule, QuantizerRule)}
+_RULES: dict[str, type[ComponentTable]] = {
+    "optimizer": OptimizerRule,
+    "quantizer": QuantizerRule,
+    "sources": SourceRule,
+}
 
 Path = tuple[str | int, ...]
 
@@ -108,7 +113,7 @@ def _apply(data: dict[str, Any], override: Override, applied: list[Override]) ->
 
 def _forget(table: dict[str, Any], path: Path) -> None:
     """Empty a component's table, but for what belongs to the rule around it."""
-    rule = _RULES.get(str(path[0])) if len(path) == 3 else None
+    rule = _RULES.get(str(path[-3])) if len(path) > 2 and isinstance(path[-2], int) else None
     own = set(rule.model_fields) - {"component"} if rule else set()
     for key in [key for key in table if key not in own]:
         del table[key]

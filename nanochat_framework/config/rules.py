@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -26,23 +26,22 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from nanochat_framework.config.selection import Select, Selected, select
 
 
-class Rule(BaseModel):
-    """A pattern and the component that is applied to what it matches; written as one flat table."""
+class ComponentTable(BaseModel):
+    """A component with what is said about its use; written as one flat table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     kind: ClassVar[str]
 
-    match: str = Field(description="Shell pattern over parameter roles, or over full parameter names.")
     component: Any = Field(default=None, exclude=True, description="The component; its keys stand in this table.")
 
     @model_validator(mode="wrap")
     @classmethod
-    def _split(cls, value: Any, handler: ModelWrapValidatorHandler[Rule], info: ValidationInfo) -> Rule:
-        """Part the rule's own keys from the component's; both report errors under the table's path."""
+    def _split(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Part the table's own keys from the component's; both report errors under the table's path."""
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("component_table", "expected a table with match and name")
+            raise PydanticCustomError("component_table", "expected a table with a name")
         own = {key: item for key, item in value.items() if key in cls.model_fields and key != "component"}
         rest = {key: item for key, item in value.items() if key not in own}
         problems: list[InitErrorDetails] = []
@@ -52,17 +51,23 @@ class Rule(BaseModel):
         except (ValidationError, PydanticCustomError) as error:
             problems += _details(error, value)
         try:
-            rule = handler({**own, "component": component})
+            table = handler({**own, "component": component})
         except ValidationError as error:
             problems += _details(error, value)
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
-        return rule
+        return table
 
     @model_serializer(mode="wrap")
     def _join(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         own = {key: item for key, item in handler(self).items() if item not in (None, {})}
         return {**own, **self.component.to_dict()}
+
+
+class Rule(ComponentTable):
+    """A pattern and the component that is applied to what it matches."""
+
+    match: str = Field(description="Shell pattern over parameter roles, or over full parameter names.")
 
     def matches(self, name: str, role: str) -> bool:
         """Whether this rule takes the parameter."""

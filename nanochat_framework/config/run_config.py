@@ -7,19 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nanochat_framework.config.component import StrictModel
+from nanochat_framework.config.data_section import DataSection
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.selection import Select, Selected
 
 
 class Section(StrictModel):
     """A plain table of settings."""
-
-
-class DataSection(Section):
-    """`[data]`: what is trained on."""
-
-    source: Annotated[Selected[Any], Select("source")] = Field(description="Where the tokens come from.")
-    seq_len: int = Field(gt=0, description="Length of a training sequence, in tokens.")
 
 
 class TrainSection(Section):

@@ -49,5 +49,17 @@ class TokenSource(ABC):
     def validation(self) -> np.ndarray | None:
         """(n,) uint32 held-out ids, or None."""
 
+    def train_starts(self) -> np.ndarray | None:
+        """(documents,) ascending: the first token of each document of `train()`. None where that is not known."""
+        return None
+
+    def train_scores(self) -> np.ndarray | None:
+        """(documents,) float32: a difficulty for each document of `train()`, low for easy ones. None without scores."""
+        return None
+
+    def validation_starts(self) -> np.ndarray | None:
+        """(documents,) ascending: the first token of each held-out document. None where that is not known."""
+        return None
+
 
 Source = DocumentSource | TokenSource

@@ -3,6 +3,7 @@
 data/
   tokenizer.json
   tokens.bin  tokens.starts.bin      training tokens; first token of each document, u64
+              tokens.scores.bin      optional: a difficulty for each document, f32, low for easy ones
   val.bin     val.starts.bin         held-out tokens
   data.json                          written last: counts, checksums, the vocabulary they are made with
 """
@@ -23,7 +24,7 @@ from nanochat_framework.errors import UsageError
 
 DATA_JSON = "data.json"
 SCHEMA_VERSION = 1
-TOKEN_DTYPE, START_DTYPE = np.dtype("<u4"), np.dtype("<u8")
+TOKEN_DTYPE, START_DTYPE, SCORE_DTYPE = np.dtype("<u4"), np.dtype("<u8"), np.dtype("<f4")
 FULL_CHECK_BYTES = 256 * 2**20
 """Files up to this size are checked whole (checksum and every id) each time they are opened; larger ones by size and
 by ids at 65 536 places, or whole with `verify=True`."""
@@ -31,11 +32,13 @@ by ids at 65 536 places, or whole with `verify=True`."""
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A token file, memory-mapped. `tokens` (n,) uint32; `starts` (documents,) uint64 or None for a bare file."""
+    """A token file, memory-mapped. `tokens` (n,) uint32; `starts` (documents,) uint64, `scores` (documents,) float32,
+    each None where there is no such file."""
 
     path: Path
     tokens: np.ndarray
     starts: np.ndarray | None
+    scores: np.ndarray | None
     facts: dict[str, Any] | None
 
     @classmethod
@@ -73,12 +76,28 @@ class TokenStore:
         if facts is not None and whole and sha256_of(path) != facts["sha256"]:
             raise UsageError(f"{path}: its checksum is not the one in {DATA_JSON}; it was altered, prepare it again")
         _check_ids(path, tokens, vocab_size, whole)
-        starts_path = path.with_name(f"{path.stem}.starts.bin")
-        starts = np.memmap(starts_path, dtype=START_DTYPE, mode="r") if starts_path.is_file() else None
-        return cls(path, tokens, starts, facts)
+        starts, scores = _beside(path, "starts", START_DTYPE), _beside(path, "scores", SCORE_DTYPE)
+        if scores is not None and (starts is None or len(scores) != len(starts)):
+            n_documents = "no" if starts is None else len(starts)
+            raise UsageError(
+                f"{path.with_suffix('.scores.bin')}: holds {len(scores)} scores for {n_documents} documents; write one "
+                f"float32 for each document of {path.with_suffix('.starts.bin').name}"
+            )
+        return cls(path, tokens, starts, scores, facts)
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def _beside(path: Path, what: str, dtype: np.dtype[Any]) -> np.ndarray | None:
+    """The numbers of each document in the file beside the tokens, or None. Raises UsageError for one that is cut off."""
+    file = path.with_suffix(f".{what}.bin")
+    if not file.is_file():
+        return None
+    size = file.stat().st_size
+    if size == 0 or size % dtype.itemsize:
+        raise UsageError(f"{file}: {size} bytes are not a whole number of {dtype.itemsize}-byte numbers; it is cut off")
+    return np.memmap(file, dtype=dtype, mode="r")
 
 
 def read_data_json(folder: Path) -> dict[str, Any] | None:

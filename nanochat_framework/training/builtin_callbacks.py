@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.data.plan import LoaderPlan
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.training.trainer import StepResult, Trainer
 
@@ -45,6 +46,7 @@ class MetricsCallback(Callback):
                 **({} if result.loss_scale is None else {"train/loss_scale": result.loss_scale}),
                 **rates,
                 **{f"model/{name}": value for name, value in result.readings.items()},
+                **_progress_of_data(trainer.loader.plan, result.step),
             }
         )
 
@@ -55,6 +57,13 @@ class MetricsCallback(Callback):
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on counting."""
         self.skipped_steps = int(state["skipped_steps"])
+
+
+def _progress_of_data(plan: LoaderPlan, step: int) -> dict[str, float]:
+    """Epochs of each source where there are several, the number of the phase where there are several."""
+    sources = zip(plan.streams, plan.epochs(step), strict=True) if len(plan.streams) > 1 else ()
+    phase = {"data/phase": plan.phases.index(plan.phase(step - 1))} if len(plan.phases) > 1 else {}
+    return {**{f"data/epochs/{stream.label}": epochs for stream, epochs in sources}, **phase}
 
 
 class SkippedStepsCallback(Callback):

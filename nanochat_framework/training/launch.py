@@ -20,6 +20,7 @@ from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.processes import run_processes
 from nanochat_framework.training.setup import Prepared, prepare, training_steps
+from nanochat_framework.training.training_data import introduction
 from nanochat_framework.training.world import World, joined_world
 
 
@@ -198,7 +199,8 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
     module, trainer, world = prepared.trainer.module, prepared.trainer, prepared.trainer.world
     parameters = sum(p.tensor.numel() for p in module.parameters)
     train = module.config.train
-    tokens = trainer.loader.plan.rows_per_step * trainer.loader.plan.seq_len
+    plan = trainer.loader.plan
+    tokens = plan.phase(trainer.step).tokens_per_step
     where = f"{world.size} processes on {module.device.type}" if world.size > 1 else str(module.device)
     begin = f"from step {trainer.step} " if trainer.step else ""
     print(
@@ -206,6 +208,8 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
         f"{trainer.total_steps} of {tokens:,} tokens each",
         file=sys.stderr,
     )
+    for line in [*introduction(plan, trainer.total_steps), *(f"warning: {warning}" for warning in plan.warnings)]:
+        print(line, file=sys.stderr)
 
 
 def _conclude(prepared: Prepared, quiet: bool) -> int:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.contracts.callback import Callback
-from nanochat_framework.contracts.source import TokenSource
-from nanochat_framework.data.loader import EvaluationBatches, LoaderPlan, PrefetchLoader
+from nanochat_framework.data.loader import PrefetchLoader
 from nanochat_framework.errors import UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
@@ -34,7 +32,6 @@ from nanochat_framework.training.checkpoint import (
     write_checkpoint,
 )
 from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
-from nanochat_framework.training.evaluation import HeldOut
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -43,6 +40,7 @@ from nanochat_framework.training.run_callbacks import (
 )
 from nanochat_framework.training.train_module import TrainModule
 from nanochat_framework.training.trainer import Trainer
+from nanochat_framework.training.training_data import TrainingData
 from nanochat_framework.training.world import World
 
 
@@ -81,11 +79,8 @@ def training_steps(config: RunConfig, epochs: int | None) -> RunConfig:
     """The configuration with `train.steps` set to that many passes over the training tokens; unchanged for None."""
     if epochs is None:
         return config
-    source = config.data.source.build(vocab_size=config.model.config.vocab_size)
-    train = config.train
-    windows = (len(source.train()) - 1) // config.data.seq_len
-    steps = max(1, epochs * windows // (train.batch_size * train.gradient_accumulation))
-    return config.model_copy(update={"train": train.model_copy(update={"steps": steps})})
+    steps = TrainingData(config).steps_of(epochs)
+    return config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
 
 
 def prepare(
@@ -103,8 +98,8 @@ def prepare(
     Raises UsageError for data, vocabulary or checkpoint that do not fit the configuration.
     """
     device = configure_process(config, registry)
-    source = config.data.source.build(vocab_size=config.model.config.vocab_size)
-    plan = loader_plan(config, source, world.size)
+    data = TrainingData(config)
+    plan = data.plan(world.size)
     module = TrainModule(config, device, world)
     store = CheckpointStore(run.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
@@ -120,14 +115,14 @@ def prepare(
         if not world.is_main:
             return name
         metrics.sync()  # what a checkpoint stands on must be on the disk before it
-        store.write(name, lambda folder: write_checkpoint(folder, module, saved, source.tokenizer_path))
+        store.write(name, lambda folder: write_checkpoint(folder, module, saved, data.tokenizer_path))
         events.write("checkpoint", step=trainer.step, name=name)
         return name
 
     trainer = Trainer(
         module,
-        PrefetchLoader(source.train(), plan, start_step=step, rank=world.rank),
-        held_out=held_out(config, source),
+        PrefetchLoader(plan, start_step=step, rank=world.rank),
+        held_out=data.held_out(),
         metrics=metrics,
         events=events,
         save=save,
@@ -169,34 +164,6 @@ def _reporting(
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps, error=None)
     progress = [] if quiet else [ProgressCallback(config.train.log_every)]
     return opened[0], MetricsLog(run.metrics, attempt), [StatusCallback(status), *progress]
-
-
-def loader_plan(config: RunConfig, source: TokenSource, world_size: int = 1) -> LoaderPlan:
-    """Which tokens each step sees."""
-    train = config.train
-    return LoaderPlan(
-        n_tokens=len(source.train()),
-        seq_len=config.data.seq_len,
-        batch_size=train.batch_size,
-        gradient_accumulation=train.gradient_accumulation,
-        world_size=world_size,
-        seed=train.seed,
-    )
-
-
-def held_out(config: RunConfig, source: TokenSource) -> HeldOut | None:
-    """The held-out batches of `[eval]`; None without held-out tokens."""
-    tokens = source.validation()
-    if tokens is None or len(tokens) < 2:
-        return None
-    batches = EvaluationBatches(
-        tokens, seq_len=config.data.seq_len, batch_size=config.train.batch_size, max_batches=config.eval.batches
-    )
-    lengths = None
-    if source.tokenizer is not None:
-        lengths = np.zeros(config.model.config.vocab_size, dtype=np.int64)
-        lengths[: source.tokenizer.vocab_size] = source.tokenizer.byte_lengths
-    return HeldOut(batches, lengths)
 
 
 def _configured_callbacks(config: RunConfig) -> list[Callback]:

@@ -39,7 +39,8 @@ class StepResult:
 
     `readings` are what the model's parts recorded of themselves, in steps that are logged.
 
-    `skipped` says why no weight was changed: "not_finite", "spike", or "" for an ordinary step.
+    `tokens` were predicted, by all processes; padding counts for none. `skipped` says why no weight was changed:
+    "not_finite", "spike", or "" for an ordinary step.
     """
 
     step: int
@@ -110,7 +111,7 @@ class TrainModule:
             losses=losses,
             total_loss=total,
             grad_norm=grad_norm,
-            tokens=sum(batch.tokens.numel() for batch in batches) * self.world.size,
+            tokens=round(counts[CROSS_ENTROPY]),
             skipped=skipped,
             readings={name: float(torch.stack(values).mean()) for name, values in readings.items()},
             learning_rates=self.optimizers.learning_rates(step),

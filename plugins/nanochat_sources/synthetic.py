@@ -23,6 +23,7 @@ class SyntheticTokens(TokenSource):
         cut = max(1, config.n_samples // 20) if config.n_samples > 1 else 0
         self._validation = _sequences(lengths[:cut], starts[:cut], steps[:cut], vocab_size) if cut else None
         self._train = _sequences(lengths[cut:], starts[cut:], steps[cut:], vocab_size)
+        self._lengths, self._cut = lengths, cut
 
     def train(self) -> np.ndarray:
         """(n,) uint32."""
@@ -32,11 +33,24 @@ class SyntheticTokens(TokenSource):
         """(n,) uint32."""
         return self._validation
 
+    def train_starts(self) -> np.ndarray:
+        """(sequences,) int64."""
+        return _first_tokens(self._lengths[self._cut :])
+
+    def validation_starts(self) -> np.ndarray:
+        """(held-out sequences,) int64."""
+        return _first_tokens(self._lengths[: self._cut])
+
 
 def _sequences(lengths: np.ndarray, starts: np.ndarray, steps: np.ndarray, vocab_size: int) -> np.ndarray:
     """The sequences one after another: (sum of lengths,) uint32."""
-    first = np.cumsum(lengths) - lengths
-    within = np.arange(int(lengths.sum())) - np.repeat(first, lengths)
+    within = np.arange(int(lengths.sum())) - np.repeat(_first_tokens(lengths), lengths)
     values = np.repeat(starts, lengths) + np.repeat(steps, lengths) * within
     tokens: np.ndarray = (values % vocab_size).astype(np.uint32)
     return tokens
+
+
+def _first_tokens(lengths: np.ndarray) -> np.ndarray:
+    """Where sequences of these lengths start."""
+    first: np.ndarray = np.cumsum(lengths) - lengths
+    return first

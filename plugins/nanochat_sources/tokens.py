@@ -33,3 +33,15 @@ class PreparedTokens(TokenSource):
     def validation(self) -> np.ndarray | None:
         """(n,) uint32, None where there is no held-out file."""
         return None if self._validation is None else self._validation.tokens
+
+    def train_starts(self) -> np.ndarray | None:
+        """(documents,) uint64, from `tokens.starts.bin`."""
+        return self._train.starts
+
+    def train_scores(self) -> np.ndarray | None:
+        """(documents,) float32, from `tokens.scores.bin`."""
+        return self._train.scores
+
+    def validation_starts(self) -> np.ndarray | None:
+        """(documents,) uint64, from `val.starts.bin`."""
+        return None if self._validation is None else self._validation.starts

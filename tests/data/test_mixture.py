@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from nanochat_framework.data.mixture import MAX_PERIOD, Mixture
 
-WEIGHTS = st.lists(st.one_of(st.integers(0, 12).map(float), st.sampled_from([0.1, 0.25, 0.7, 1.5])), min_size=1, max_size=6)
+WEIGHTS = st.lists(
+    st.one_of(st.integers(0, 12).map(float), st.sampled_from([0.1, 0.25, 0.7, 1.5])), min_size=1, max_size=6
+)
 
 
 @settings(max_examples=150)

@@ -186,7 +186,11 @@ def test_a_phase_that_begins_with_a_used_up_source_says_so_once() -> None:
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        (TokenStream("bare", np.arange(100)), {"packing": "documents"}, "bare: nothing tells where its documents start"),
+        (
+            TokenStream("bare", np.arange(100)),
+            {"packing": "documents"},
+            "bare: nothing tells where its documents start",
+        ),
         (TokenStream("bare", np.arange(100)), {"document_attention": True}, "writes it to tokens.starts.bin"),
         (TokenStream("odd", np.arange(100), np.array([0, 7, 7])), {"packing": "documents"}, "odd: the starts of its"),
         (TokenStream("odd", np.arange(100), np.array([0, 100])), {"document_attention": True}, "not ascending places"),

@@ -26,3 +26,9 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".entropy:build_entropy",
         summary="Logs the predictions' entropy, and rewards or penalises it",
     )
+    registrar.objective(
+        "mtp",
+        config=".config:MtpConfig",
+        factory=".mtp:build_mtp",
+        summary="Predicts further tokens with heads of its own",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from nanochat_framework.config.component import ComponentConfig
@@ -31,4 +33,20 @@ class EntropyConfig(ComponentConfig):
         default=0.0,
         description="Factor of the mean entropy (nats) in the loss: negative rewards spread-out predictions, positive "
         "sharp ones; 0 only logs it as train/entropy.",
+    )
+
+
+class MtpConfig(ComponentConfig):
+    """`name = "mtp"`: multi-token prediction."""
+
+    n_future_tokens: int = Field(
+        default=4, ge=2, le=16, description="Tokens predicted at each position; the first is cross-entropy's own."
+    )
+    weight: float = Field(default=0.2, ge=0, description="Factor of the further tokens' loss.")
+    decay: float = Field(
+        default=0.5, gt=0, le=1, description="Weight of each further token against the one before; never below 0.01."
+    )
+    heads: Literal["own", "tied"] = Field(
+        default="own",
+        description="own: a map to the vocabulary for each further token; tied: a (dim, dim) map each, then the model's head.",
     )

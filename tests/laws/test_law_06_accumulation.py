@@ -13,7 +13,7 @@ from nanochat_framework.training.head_loss import IGNORED_TARGET
 from nanochat_framework.training.train_module import TrainModule
 from tests.laws.combinations import changes, random_tokens
 
-OBJECTIVES = [{"name": "z_loss", "weight": 0.01}, {"name": "probe/two_ahead"}]
+OBJECTIVES = [{"name": "z_loss", "weight": 0.01}, {"name": "probe/two_ahead"}, {"name": "mtp"}]
 
 
 def _rows() -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,7 +42,7 @@ def test_accumulated_gradients_equal_one_batch(
     whole, parts = gradients
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
-    assert results[0].losses.keys() == {"loss", "z_loss", "probe/two_ahead"}
+    assert results[0].losses.keys() == {"loss", "z_loss", "probe/two_ahead", "mtp"}
     for name, value in results[0].losses.items():
         assert results[1].losses[name] == pytest.approx(value, rel=1e-5)
 

@@ -16,6 +16,7 @@ from nanochat_framework.model import roles
 from nanochat_framework.model.description import (
     GatedFeedForward,
     Linear,
+    MixedStreams,
     ModelDescription,
     Opaque,
     PlainFeedForward,
@@ -70,7 +71,7 @@ def flops_per_token(inventory: Inventory, seq_len: int) -> FlopsPerToken:
     description = inventory.description
     mixers = [] if description is None else _softmax_mixers(description)
     pairs = sum(4 * mixer.n_heads * mixer.head_dim for mixer in mixers)
-    products = 2 * (_described_weights(description) + _guessed_weights(inventory))
+    products = 2 * (_described_weights(description) + _mixing(description) + _guessed_weights(inventory))
     return FlopsPerToken(
         products=products,
         attention=pairs * (seq_len + 1) / 2,
@@ -101,6 +102,19 @@ def _described_weights(description: ModelDescription | None) -> int:
     inside = sum(linear.weight.size for part in parts for linear in linear_maps(part))
     head = description.embedding.weight if description.head is None else description.head.weight
     return inside + head.size
+
+
+def _mixing(description: ModelDescription | None) -> int:
+    """Multiplications a token that mix several streams, and those that make the mixing depend on their content."""
+    if description is None or not isinstance(description.residual, MixedStreams):
+        return 0
+    streams, tensors = description.residual.streams, description.residual.tensors
+    sublayers, permutations = next(spec.shape for spec in tensors if spec.name.endswith("mixing_weight"))
+    products = sublayers * streams**2 * description.dim
+    if description.residual.dynamic:
+        products += sum(spec.size for spec in tensors if len(spec.shape) == 3)
+        products += sublayers * permutations * streams**2 if permutations > 1 else 0
+    return products
 
 
 def _guessed_weights(inventory: Inventory) -> int:

@@ -1,7 +1,8 @@
 """Memory of the optimizers: state that stays, and what an update takes while it runs.
 
-An optimizer's configuration may say both, without torch: `state_bytes_per_parameter` (a number), and
-`workspace_bytes(shapes)` (bytes that one update of parameters of these shapes needs for a moment). Without the first
+An optimizer's configuration may say both, without torch: `state_bytes_per_parameter` (a number) or `state_bytes(shapes)`
+(bytes, where the shapes matter), and `workspace_bytes(shapes)` (bytes that one update of parameters of these shapes needs
+for a moment). Without the first
 the plan says "unknown"; without the second it assumes one float32 copy of the group.
 """
 
@@ -48,11 +49,14 @@ def _group(rule: OptimizerRule, specs: Sequence[TensorSpec]) -> GroupMemory:
     settings: Any = rule.component.config
     parameters = sum(spec.size for spec in specs)
     each = getattr(settings, "state_bytes_per_parameter", None)
+    by_shape = getattr(settings, "state_bytes", None)
+    shapes = [spec.shape for spec in specs]
+    state = None if each is None else int(each * parameters)
     workspace = getattr(settings, "workspace_bytes", None)
     return GroupMemory(
         optimizer=rule.component.name,
         match=rule.match,
         parameters=parameters,
-        state=None if each is None else int(each * parameters),
-        workspace=FP32 * parameters if workspace is None else int(workspace([spec.shape for spec in specs])),
+        state=state if by_shape is None else int(by_shape(shapes)),
+        workspace=FP32 * parameters if workspace is None else int(workspace(shapes)),
     )

@@ -21,6 +21,24 @@ def nanochat_register(registrar: Registrar) -> None:
         summary="Sign of an interpolated momentum; one state tensor a parameter",
     )
     registrar.optimizer(
+        "lion_8bit",
+        config=".config:Lion8bitConfig",
+        factory=".eight_bit:build_lion_8bit",
+        summary="Lion with its momentum in 8 bits: 1.03 bytes a parameter",
+    )
+    registrar.optimizer(
+        "muon_8bit",
+        config=".config:Muon8bitConfig",
+        factory=".eight_bit:build_muon_8bit",
+        summary="Muon with its momentum in 8 bits: 1.03 bytes a parameter",
+    )
+    registrar.optimizer(
+        "galore",
+        config=".config:GaloreConfig",
+        factory=".galore:build_galore",
+        summary="AdamW for matrices with its averages in a low-rank space",
+    )
+    registrar.optimizer(
         "muon",
         config=".config:MuonConfig",
         factory=".muon:build_muon",

@@ -16,6 +16,10 @@ from nanochat_optimizers.batching import Shape, batches, itself, stacks, weights
 
 FP32 = 4
 """Bytes."""
+BLOCK = 128
+"""Values that share a scale in 8-bit state."""
+BLOCKWISE_INT8 = 1 + FP32 / BLOCK
+"""Bytes of one value in 8-bit state."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -31,7 +35,7 @@ class AdamwConfig(ComponentConfig):
         default=(0.9, 0.95), description="Decay per step of the averages of the gradient and of its square."
     )
     eps: float = Field(default=1e-8, gt=0, description="Added to the root of the averaged square.")
-    state_bytes_per_parameter: ClassVar[int] = 2 * FP32
+    state_bytes_per_parameter: ClassVar[float] = 2 * FP32
 
     def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
         """None: the fused update has no temporaries."""
@@ -47,7 +51,7 @@ class LionConfig(ComponentConfig):
         default=(0.9, 0.99),
         description="Share of the momentum in the update's sign, and decay per step of the momentum.",
     )
-    state_bytes_per_parameter: ClassVar[int] = FP32
+    state_bytes_per_parameter: ClassVar[float] = FP32
 
     def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
         """The signs of one batch."""
@@ -78,7 +82,7 @@ class MuonConfig(ComponentConfig):
         default="auto",
         description="Number format of the iterations; auto: bf16 where the device has instructions for it, else fp32.",
     )
-    state_bytes_per_parameter: ClassVar[int] = FP32
+    state_bytes_per_parameter: ClassVar[float] = FP32
 
     def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
         """At most a stack of directions and, of an iteration, its old and new values and two Gram matrices."""
@@ -89,3 +93,59 @@ class MuonConfig(ComponentConfig):
             gram = weights * min(rows, columns) // max(rows, columns)
             peaks.append(FP32 * weights + each * (2 * weights + 2 * gram))
         return max(peaks)
+
+
+class Lion8bitConfig(LionConfig):
+    """`name = "lion_8bit"`: Lion with its momentum in 8 bits."""
+
+    state_bytes_per_parameter: ClassVar[float] = BLOCKWISE_INT8
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """The momentum of one parameter, the signs made from it, then its blocks and the draws."""
+        return FP32 * 2 * max(map(_in_blocks, shapes), default=0)
+
+
+class Muon8bitConfig(MuonConfig):
+    """`name = "muon_8bit"`: Muon with its momentum in 8 bits."""
+
+    state_bytes_per_parameter: ClassVar[float] = BLOCKWISE_INT8
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """Muon's or, while momenta are kept: a stack of directions, their momenta, and the draws of one."""
+        keeping = (2 * weights_in(stack) + max(map(_in_blocks, stack)) for stack in stacks(shapes, itself))
+        return max(super().workspace_bytes(shapes), FP32 * max(keeping, default=0))
+
+
+class GaloreConfig(ComponentConfig):
+    """`name = "galore"`: AdamW on matrices, in a low-rank space."""
+
+    lr: float = scheduled("Learning rate: size of a step, in units of the weight.", default=1e-2, ge=0)
+    weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
+    rank: int = Field(default=128, ge=1, description="Directions kept of each matrix's shorter side.")
+    refresh_every: int = Field(default=200, ge=1, description="Updates between choices of the directions.")
+    scale: float = Field(default=0.25, gt=0, description="Factor on the update when it is brought back to full size.")
+    betas: tuple[Beta, Beta] = Field(
+        default=(0.9, 0.999), description="Decay per step of the averages of the projected gradient and of its square."
+    )
+    eps: float = Field(default=1e-8, gt=0, description="Added to the root of the averaged square.")
+
+    def state_bytes(self, shapes: Sequence[Shape]) -> int:
+        """The directions of the shorter side, and two averages of the projected gradient; a count for each."""
+        total = 0
+        for shape in shapes:
+            short, long = sorted(shape)
+            rank = min(self.rank, short)
+            total += FP32 * (short * rank + 2 * rank * long + 1)
+        return total
+
+    def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
+        """Of the largest matrix: the update at full size, and two tensors in the low-rank space."""
+        return max(
+            (FP32 * (s[0] * s[1] + 2 * min(self.rank, *s) * max(s)) for s in shapes),
+            default=0,
+        )
+
+
+def _in_blocks(shape: Shape) -> int:
+    """Weights of a shape, filled up to whole blocks."""
+    return -(-weights_in([shape]) // BLOCK) * BLOCK

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class Muon(SlotOptimizer):
     parameter (n, rows, columns) is n matrices (experts). `scale` depends on the shape, see `shape_scale`.
     """
 
+    slots: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"momentum_buffer": like_weight}
+
     def __init__(self, config: MuonConfig, parameters: Sequence[NamedParameter]) -> None:
         """Raises UsageError for a parameter that is neither a matrix nor a stack of matrices."""
         for parameter in parameters:
@@ -32,7 +35,7 @@ class Muon(SlotOptimizer):
                     f"{tuple(parameter.tensor.shape)}): it takes matrices; match roles that are matrices, or put a "
                     f"table that matches {parameter.role!r} before this one"
                 )
-        super().__init__(parameters, {"momentum_buffer": like_weight})
+        super().__init__(parameters, self.slots)
         self.config = config
         self.quintics = iterations(config.coefficients, config.ns_steps)
 
@@ -45,16 +48,25 @@ class Muon(SlotOptimizer):
     def _update(self, members: Sequence[NamedParameter], hyperparameters: Mapping[str, float]) -> None:
         """Update parameters whose matrices have one shape."""
         lr, momentum = hyperparameters["lr"], hyperparameters["momentum"]
-        weights, gradients, buffers = weights_of(members), gradients_of(members), self.slot(members, "momentum_buffer")
+        weights, gradients, buffers = weights_of(members), gradients_of(members), self.momenta(members)
         torch._foreach_lerp_(buffers, gradients, 1.0 - momentum)
         stack = _stacked(gradients)
         torch._foreach_lerp_(_parts(stack, weights), buffers, momentum if self.config.nesterov else 1.0)
+        self.keep(members, buffers)
+        del buffers
         dtype = product_dtype(self.config.orthogonalize_in, stack.device)
         updates = _parts(orthogonalize_(stack, self.quintics, dtype), weights)
         rows, columns = weights[0].shape[-2:]
         if hyperparameters["weight_decay"]:
             torch._foreach_mul_(weights, 1.0 - lr * hyperparameters["weight_decay"])
         torch._foreach_add_(weights, updates, alpha=-lr * shape_scale(self.config.shape_scale, rows, columns))
+
+    def momenta(self, members: Sequence[NamedParameter]) -> list[Tensor]:
+        """The averaged gradients, float32; changed in place, then given to `keep`."""
+        return self.slot(members, "momentum_buffer")
+
+    def keep(self, members: Sequence[NamedParameter], momenta: Sequence[Tensor]) -> None:
+        """Keep what `momenta` gave; these are the state itself."""
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

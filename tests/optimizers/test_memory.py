@@ -58,7 +58,15 @@ def test_batches_keep_to_the_limit_and_to_the_order(shapes: list[tuple[int, int]
 @pytest.mark.parametrize("together", [2**26, 300_000])
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("adamw", {}), ("lion", {}), ("muon", {"orthogonalize_in": "fp32"}), ("muon", {"orthogonalize_in": "bf16"})],
+    [
+        ("adamw", {}),
+        ("lion", {}),
+        ("muon", {"orthogonalize_in": "fp32"}),
+        ("muon", {"orthogonalize_in": "bf16"}),
+        ("lion_8bit", {}),
+        ("muon_8bit", {"orthogonalize_in": "fp32"}),
+        ("muon_8bit", {"orthogonalize_in": "bf16"}),
+    ],
 )
 def test_state_and_workspace(
     name: str, options: dict[str, str], together: int, monkeypatch: pytest.MonkeyPatch

@@ -40,12 +40,16 @@ class Documents:
 
     @cached_property
     def mask(self) -> Tensor:
-        """(batch, 1, seq, seq) bool: True where a query (third axis) sees a key (last axis); block-diagonal, causal."""
-        same = self.ids[:, :, None] == self.ids[:, None, :]
-        return same.tril()[:, None]
+        """(batch, 1, seq, seq) bool: `block_mask` of the ids."""
+        return block_mask(self.ids)
 
     @cached_property
     def lengths(self) -> list[int]:
         """How many positions each document has, row after row; waits for the device that the ids are on."""
         firsts = self.starts.flatten().nonzero()[:, 0].tolist()
         return [end - first for first, end in zip(firsts, [*firsts[1:], self.ids.numel()], strict=True)]
+
+
+def block_mask(ids: Tensor) -> Tensor:
+    """(batch, 1, seq, seq) bool, True where a query (third axis) sees a key (last axis): block-diagonal and causal."""
+    return (ids[:, :, None] == ids[:, None, :]).tril()[:, None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nanochat_framework.config.phases import Phase, largest_phase
 from nanochat_framework.config.rules import first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model import roles
@@ -76,6 +77,8 @@ class MemoryPlan:
     groups: tuple[GroupMemory, ...]
     activations: Activations
     itemsize: int
+    shape: Phase
+    """The phase of training whose micro-batches are the largest."""
 
     @property
     def state(self) -> int | None:
@@ -85,11 +88,11 @@ class MemoryPlan:
 
     def row(self, batch_size: int) -> MemoryRow:
         """The peak with micro-batches of `batch_size` sequences."""
-        tokens = batch_size * self.config.data.seq_len
+        tokens = batch_size * self.shape.seq_len
         kept = self.activations.kept(tokens)
         train = self.config.train
         # from the second micro-batch on every gradient is there from the start, from the second chunk on the head's
-        earlier = self.all_gradients if train.gradient_accumulation > 1 else 0
+        earlier = self.all_gradients if self.shape.gradient_accumulation > 1 else 0
         before = max(earlier, self.head_gradient)
         at_loss = before if tokens > train.loss_chunk else earlier
         moments = {
@@ -148,6 +151,7 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
     Raises UsageError for a parameter that no `[[optimizer]]` table takes.
     """
     inventory = take_inventory(config) if inventory is None else inventory
+    shape = largest_phase(config)
     itemsize = ITEMSIZE[config.train.precision]
     parameters = sum(tensor.spec.size for tensor in inventory)
     return MemoryPlan(
@@ -161,11 +165,12 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
         activations=activations(
             inventory,
             dim=config.model.config.dim,
-            seq_len=config.data.seq_len,
+            seq_len=shape.seq_len,
             itemsize=itemsize,
             rounded=_widest_rounded(config, inventory),
         ),
         itemsize=itemsize,
+        shape=shape,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nanochat_framework.config.phases import Phase, planned_tokens, training_phases
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.planning.flops import FlopsPerToken, flops_per_token
 from nanochat_framework.planning.inventory import Inventory, take_inventory
@@ -31,14 +32,26 @@ class Plan:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens in one optimizer step."""
-        train = self.config.train
-        return train.batch_size * train.gradient_accumulation * self.config.data.seq_len
+        """Tokens in one optimizer step, of the last phase of training."""
+        return self.phases[-1].tokens_per_step
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of training; one, where the configuration names none."""
+        return training_phases(self.config)
 
     @property
     def tokens(self) -> int:
         """Tokens in the whole run."""
-        return self.tokens_per_step * self.config.train.steps
+        return planned_tokens(self.config)
+
+    @property
+    def training_flops(self) -> float:
+        """Operations of the whole run; shorter sequences take fewer for each token."""
+        return sum(
+            flops_per_token(self.inventory, phase.seq_len).training * phase.steps * phase.tokens_per_step
+            for phase in self.phases
+        )
 
     @property
     def checkpoint_bytes(self) -> int:
@@ -79,13 +92,14 @@ class Plan:
                 "tokens_per_step": self.tokens_per_step,
                 "tokens": self.tokens,
                 "tokens_per_parameter": self.tokens / self.parameters.total,
-                "flops": self.flops.training * self.tokens,
+                "flops": self.training_flops,
+                "phases": [self._phase(phase) for phase in self.phases],
                 "checkpoint_bytes": self.checkpoint_bytes,
                 "checkpoints_kept": self.checkpoints_kept,
             },
             "memory": {
                 "device": self.memory.device,
-                "seq_len": self.config.data.seq_len,
+                "seq_len": self.memory.shape.seq_len,
                 "precision": self.config.train.precision,
                 "complete": self.memory.state is not None,
                 "budget_bytes": self.budget,
@@ -93,6 +107,16 @@ class Plan:
                 "rows": [self._row(row) for row in self.rows],
             },
             "estimated_components": list(self.flops.estimated),
+        }
+
+    def _phase(self, phase: Phase) -> dict[str, int]:
+        return {
+            "first_step": phase.first_step + 1,
+            "last_step": phase.end_step,
+            "seq_len": phase.seq_len,
+            "batch_size": phase.batch_size,
+            "gradient_accumulation": phase.gradient_accumulation,
+            "tokens_per_step": phase.tokens_per_step,
         }
 
     def _row(self, row: MemoryRow) -> dict[str, Any]:
@@ -115,13 +139,13 @@ def make_plan(
     """
     inventory = take_inventory(config)
     memory = plan_memory(config, inventory)
-    sizes = batch_sizes or default_batch_sizes(config.train.batch_size)
+    sizes = batch_sizes or default_batch_sizes(memory.shape.batch_size)
     return Plan(
         name=name,
         config=config,
         inventory=inventory,
         parameters=count_parameters(inventory),
-        flops=flops_per_token(inventory, config.data.seq_len),
+        flops=flops_per_token(inventory, memory.shape.seq_len),
         memory=memory,
         rows=tuple(memory_rows(memory, sizes)),
         budget=memory_bytes,

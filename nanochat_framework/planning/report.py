@@ -47,14 +47,30 @@ def _work(plan: Plan) -> str:
         f"attention {format_count(flops.training_full_attention)}; rule 6N {format_count(flops.training_6n)}"
     )
     length = (
-        f"run: {train.steps:,} steps of {plan.tokens_per_step:,} tokens = {format_count(plan.tokens)} tokens, "
-        f"{plan.tokens / plan.parameters.total:.1f} a parameter, {flops.training * plan.tokens:.2e} FLOPs"
+        f"run: {train.steps:,} steps of {_tokens_per_step(plan)} tokens = {format_count(plan.tokens)} tokens, "
+        f"{plan.tokens / plan.parameters.total:.1f} a parameter, {plan.training_flops:.2e} FLOPs"
     )
     disk = (
         f"disk: {format_size(each)}{state} a checkpoint; at most {plan.checkpoints_kept} are kept: "
         f"{format_size(each * plan.checkpoints_kept)}"
     )
-    return "\n".join((work, length, disk))
+    return "\n".join((work, length, *_phases(plan), disk))
+
+
+def _tokens_per_step(plan: Plan) -> str:
+    sizes = sorted({phase.tokens_per_step for phase in plan.phases})
+    return f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+
+
+def _phases(plan: Plan) -> list[str]:
+    """A line for each phase of training, where there are several."""
+    if len(plan.phases) == 1:
+        return []
+    return [
+        f"phase {number}: steps {phase.first_step + 1:,} to {phase.end_step:,}, {phase.rows_per_step} sequences of "
+        f"{phase.seq_len} tokens"
+        for number, phase in enumerate(plan.phases)
+    ]
 
 
 def _memory(plan: Plan) -> str:
@@ -64,8 +80,8 @@ def _memory(plan: Plan) -> str:
     if plan.budget is not None:
         header.append(f"fits {_budget(plan.budget)}")
     title = (
-        f"memory by batch size (sequences of {config.data.seq_len} tokens, {config.train.precision}, "
-        f"{config.train.gradient_accumulation} x accumulation, {memory.device})"
+        f"memory by batch size (sequences of {memory.shape.seq_len} tokens, {config.train.precision}, "
+        f"{memory.shape.gradient_accumulation} x accumulation, {memory.device})"
     )
     rows = [tuple(header), *(_memory_line(plan, row) for row in plan.rows)]
     return "\n".join((title, _table(rows), *_EXPLAINED))
@@ -75,7 +91,7 @@ def _memory_line(plan: Plan, row: MemoryRow) -> tuple[str, ...]:
     cells = [format_size(value) for value in row.items().values()]
     if row.state is None:
         cells[list(row.items()).index("optimizer")] = "unknown"
-    mark = "*" if row.batch_size == plan.config.train.batch_size else ""
+    mark = "*" if row.batch_size == plan.memory.shape.batch_size else ""
     total = format_size(row.total) if row.complete else f">{format_size(row.total)}"
     line = [f"{row.batch_size}{mark}", *cells, total, row.phase]
     if plan.budget is not None:

@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from nanochat_framework.config.phases import largest_phase
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.planning.memory import largest_batch_size
@@ -24,17 +25,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def explained(config: RunConfig, device: str, latest_checkpoint: str | None) -> OutOfMemory:
     """The line: what does not fit, what would, and what is safe."""
-    train = config.train
-    smaller = min(_fitting(config, device) or train.batch_size // 2, train.batch_size - 1)
-    if smaller >= 1:
-        more = -(-train.batch_size * train.gradient_accumulation // smaller)
+    shape, usual = largest_phase(config), (config.train.batch_size, config.data.seq_len)
+    smaller = min(_fitting(config, device) or shape.batch_size // 2, shape.batch_size - 1)
+    more = -(-shape.rows_per_step // max(smaller, 1))
+    if smaller < 1:
+        advice = "a shorter data.seq_len or a smaller model (`nanochat plan` shows what takes the memory)"
+    elif (shape.batch_size, shape.seq_len) == usual:
         advice = f"--set train.batch_size={smaller} --set train.gradient_accumulation={more}"
     else:
-        advice = "a shorter data.seq_len or a smaller model (`nanochat plan` shows what takes the memory)"
+        advice = f"batch_size = {smaller} with gradient_accumulation = {more} in the [[data.phase]] that is so large"
     safe = f"checkpoint {latest_checkpoint} is intact" if latest_checkpoint else "no checkpoint was written yet"
     return OutOfMemory(
-        f"out of memory with train.batch_size={train.batch_size} and data.seq_len={config.data.seq_len}; "
-        f"try {advice}; {safe}"
+        f"out of memory with train.batch_size={shape.batch_size} and data.seq_len={shape.seq_len}; try {advice}; {safe}"
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nanochat_framework.model.documents import Documents
+from nanochat_framework.model.documents import Documents, block_mask
 
 SHORTEST_APART = 64
 """Positions that documents must have on average to be attended one by one on a CPU; calls cost more below it."""
@@ -16,8 +16,8 @@ def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tens
     """Attention of each position to the earlier positions of its own document.
 
     On a CPU each document is attended by itself, which costs the sum of their squared lengths (half to a third of a mask's
-    time at 1024 and 2048 positions). Elsewhere, and where documents are very short, a block-diagonal mask is laid over
-    attention to the whole row.
+    time at 1024 and 2048 positions). Elsewhere, where documents are very short, and in compiled code, which would be compiled
+    again for other lengths, a block-diagonal mask is laid over attention to the whole row.
 
     Args:
         q: (batch, n_heads, seq, head_dim).
@@ -29,9 +29,13 @@ def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tens
         (batch, n_heads, seq, head_dim).
     """
     grouped = q.shape[1] != k.shape[1]
-    if q.device.type == "cpu" and documents.ids.numel() >= SHORTEST_APART * len(documents.lengths):
+    if torch.compiler.is_compiling():  # a form kept from call to call cannot be traced
+        mask = block_mask(documents.ids)
+    elif q.device.type == "cpu" and documents.ids.numel() >= SHORTEST_APART * len(documents.lengths):
         return _one_by_one(q, k, v, documents.lengths, grouped)
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=documents.mask, enable_gqa=grouped)
+    else:
+        mask = documents.mask
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
 
 
 def _one_by_one(q: Tensor, k: Tensor, v: Tensor, lengths: list[int], grouped: bool) -> Tensor:

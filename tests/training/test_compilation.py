@@ -14,6 +14,7 @@ from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.data.loader import Batch
 from nanochat_framework.errors import UsageError
+from nanochat_framework.model.documents import Documents
 from nanochat_framework.training.train_module import TrainModule
 from tests.conftest import tiny_dict
 from tests.laws.combinations import changes, random_tokens
@@ -63,3 +64,21 @@ def test_selective_checkpointing_is_refused(tmp_path: Path, capsys: pytest.Captu
     path.write_text(tomli_w.dumps(tiny_dict(train__compile=True, train__activation_checkpointing="selective")))
     assert main(["config", "check", str(path)]) == 2
     assert 'train.activation_checkpointing: cannot be "selective" with compile = true' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for the CPU needs g++")
+def test_compiled_parts_keep_documents_apart(
+    tiny_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Documents of other lengths need no compiling anew."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    eager, compiled = (
+        TrainModule(tiny_config(**changes("gqa-swiglu-tied"), train__compile=on), CPU).model for on in (False, True)
+    )
+    for seed in range(3):
+        ids = random_tokens(2, 40, vocab_size=2, seed=seed).cumsum(dim=1)
+        tokens = random_tokens(2, 40, seed=seed)
+        with torch._dynamo.config.patch(error_on_recompile=seed > 1):
+            found, expected = (model.hidden(tokens, documents=Documents(ids)) for model in (compiled, eager))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

@@ -108,6 +108,21 @@ class PlainFeedForward:
 
 
 @dataclass(frozen=True)
+class MixtureOfExperts:
+    """Σ over the n_active most likely experts of gate_e · expert_e(x), plus shared(x) times its gate where there are any.
+
+    Gates are the router's softmax over all experts, renormalised over those chosen (Mixtral's and Qwen3's rule); the
+    shared expert's is the sigmoid of `shared_gate`, 1 without one.
+    """
+
+    router: Linear
+    experts: tuple[GatedFeedForward, ...]
+    n_active: int
+    shared: GatedFeedForward | None = None
+    shared_gate: Linear | None = None
+
+
+@dataclass(frozen=True)
 class AddResidual:
     """x + y, the plain stream; `streams` is how many copies of the hidden state are alive."""
 
@@ -139,7 +154,7 @@ class Opaque:
 
 Norm = RmsNorm | Opaque
 Mixer = SoftmaxAttention | Opaque
-FeedForward = GatedFeedForward | PlainFeedForward | Opaque
+FeedForward = GatedFeedForward | PlainFeedForward | MixtureOfExperts | Opaque
 Residual = AddResidual | MixedStreams | Opaque
 Operation = Norm | Mixer | FeedForward | Residual | Linear | Embedding
 

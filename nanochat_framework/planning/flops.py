@@ -17,6 +17,7 @@ from nanochat_framework.model.description import (
     GatedFeedForward,
     Linear,
     MixedStreams,
+    MixtureOfExperts,
     ModelDescription,
     Opaque,
     PlainFeedForward,
@@ -82,7 +83,7 @@ def flops_per_token(inventory: Inventory, seq_len: int) -> FlopsPerToken:
 
 
 def linear_maps(operation: Any) -> list[Linear]:
-    """The linear maps of an operation, in the order in which they are applied."""
+    """The linear maps that a token passes in an operation, in the order in which they are applied."""
     if isinstance(operation, Linear):
         return [operation]
     if isinstance(operation, SoftmaxAttention):
@@ -91,6 +92,10 @@ def linear_maps(operation: Any) -> list[Linear]:
         return [operation.gate, operation.up, operation.down]
     if isinstance(operation, PlainFeedForward):
         return [operation.up, operation.down]
+    if isinstance(operation, MixtureOfExperts):
+        used = [*operation.experts[: operation.n_active], *([operation.shared] if operation.shared else [])]
+        maps = [operation.router, *([operation.shared_gate] if operation.shared_gate else [])]
+        return maps + [linear for expert in used for linear in linear_maps(expert)]
     return []
 
 

@@ -20,3 +20,9 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".relu2:build_relu2",
         summary="Feed-forward with squared ReLU: two maps",
     )
+    registrar.ffn(
+        "moe",
+        config=".config:MoeConfig",
+        factory=".moe:build_moe",
+        summary="Mixture of SwiGLU experts, a few for each token, with an optional shared one",
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from nanochat_framework.config.component import PartConfig
 from nanochat_framework.model import roles
@@ -10,6 +12,7 @@ from nanochat_framework.model.describe import Place
 from nanochat_framework.model.description import (
     GatedFeedForward,
     Linear,
+    MixtureOfExperts,
     PlainFeedForward,
     TensorSpec,
 )
@@ -19,6 +22,15 @@ def _linear(place: Place, name: str, rows: int, columns: int) -> Linear:
     return Linear(TensorSpec(place.name(f"{name}.weight"), (rows, columns), roles.MATRIX))
 
 
+def _swiglu(place: Place, hidden_dim: int) -> GatedFeedForward:
+    return GatedFeedForward(
+        gate=_linear(place, "gate", hidden_dim, place.dim),
+        up=_linear(place, "up", hidden_dim, place.dim),
+        down=_linear(place, "down", place.dim, hidden_dim),
+        activation="silu",
+    )
+
+
 class SwigluConfig(PartConfig):
     """`ffn = { name = "swiglu" }`."""
 
@@ -26,12 +38,7 @@ class SwigluConfig(PartConfig):
 
     def describe(self, place: Place) -> GatedFeedForward:
         """Three maps."""
-        return GatedFeedForward(
-            gate=_linear(place, "gate", self.hidden_dim, place.dim),
-            up=_linear(place, "up", self.hidden_dim, place.dim),
-            down=_linear(place, "down", place.dim, self.hidden_dim),
-            activation="silu",
-        )
+        return _swiglu(place, self.hidden_dim)
 
 
 class Relu2Config(PartConfig):
@@ -45,4 +52,48 @@ class Relu2Config(PartConfig):
             up=_linear(place, "up", self.hidden_dim, place.dim),
             down=_linear(place, "down", place.dim, self.hidden_dim),
             activation="relu2",
+        )
+
+
+class MoeConfig(PartConfig):
+    """`ffn = { name = "moe" }`: total parameters count all experts, active ones those of a single token."""
+
+    n_experts: int = Field(gt=1, description="Experts in a layer.")
+    n_active: int = Field(default=2, gt=0, description="Experts that each token goes to.")
+    hidden_dim: int = Field(gt=0, description="Inner width of an expert, in channels; multiples of 256 export well.")
+    shared_hidden_dim: int = Field(
+        default=0, ge=0, description="Inner width of an expert that every token goes to, in channels; 0: there is none."
+    )
+    shared_gate: bool = Field(default=False, description="Whether the shared expert's output has a sigmoid gate.")
+    capacity_factor: float | None = Field(
+        default=None,
+        gt=0,
+        description="In training an expert takes at most this times its even share of the tokens, the first in order; what "
+        "is over passes by it. Absent: every token reaches its experts.",
+    )
+    balance_weight: float = Field(
+        default=0.01, ge=0, description="Factor of the load-balance loss, 1 at perfect balance (Switch Transformer)."
+    )
+    router_z_weight: float = Field(
+        default=0.001, ge=0, description="Factor of the mean squared log-normaliser of the router (ST-MoE)."
+    )
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if self.n_active > self.n_experts:
+            raise ValueError(f"n_active {self.n_active} is more than n_experts {self.n_experts}")
+        if self.shared_gate and not self.shared_hidden_dim:
+            raise ValueError("shared_gate needs a shared expert: set shared_hidden_dim")
+        return self
+
+    def describe(self, place: Place) -> MixtureOfExperts:
+        """The router, the experts, and the shared expert if there is one."""
+        shared = _swiglu(place.at("shared"), self.shared_hidden_dim) if self.shared_hidden_dim else None
+        gate = TensorSpec(place.name("shared_gate.weight"), (1, place.dim), roles.GATE) if self.shared_gate else None
+        return MixtureOfExperts(
+            router=Linear(TensorSpec(place.name("router.weight"), (self.n_experts, place.dim), roles.ROUTER)),
+            experts=tuple(_swiglu(place.at(f"experts.{e}"), self.hidden_dim) for e in range(self.n_experts)),
+            n_active=self.n_active,
+            shared=shared,
+            shared_gate=None if gate is None else Linear(gate),
         )

@@ -20,6 +20,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "recurrent": {"attention": {"name": "probe/recurrent"}, "ffn": SWIGLU, "norm": AFFINE, "residual": ADD},
     "two-streams": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "probe/two_streams"}},
     "top2": {"attention": GQA, "ffn": {"name": "probe/top2"}, "norm": AFFINE, "residual": ADD},
+    "moe": {
+        "attention": GQA,
+        "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 32, "shared_hidden_dim": 32, "shared_gate": True},
+        "norm": AFFINE,
+        "residual": ADD,
+    },
     "mhc-2": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "mhc"}},
     "mhc-4-dynamic": {
         "attention": MHA,

@@ -1,0 +1,85 @@
+"""Mixture of experts with token-choice routing (Shazeer et al. 2017, arXiv 1701.06538; Fedus et al. 2021, arXiv 2101.03961)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nanochat_ffn.config import MoeConfig, SwigluConfig
+from nanochat_ffn.swiglu import Swiglu
+from nanochat_framework.contracts.ffn import FeedForward
+from nanochat_framework.model import roles
+from nanochat_framework.model.auxiliary import add_auxiliary_loss
+from nanochat_framework.model.describe import Place
+from nanochat_framework.model.diagnostics import record
+from nanochat_framework.model.linear import Linear
+
+
+class MixtureOfExperts(FeedForward):
+    """Σ_e g_e · expert_e(x) over the n_active likeliest experts, g the router's softmax renormalised over them.
+
+    The router works in float32. An expert is run once, on the tokens that chose it: no token is lost, and the products
+    are as many as the chosen experts need. With a capacity factor, in training, those beyond an expert's capacity pass by
+    it (batch-wide, so this is the one place where a token's result depends on others; never outside training).
+
+    Losses handed to the trainer: `router_balance`, E · Σ_e f_e p_e with f the share of choices and p the mean probability
+    (1 when even); `router_z`, the mean of (log Σ exp logits)² (Zoph et al. 2022, arXiv 2202.08906).
+    """
+
+    def __init__(self, config: MoeConfig, place: Place) -> None:
+        super().__init__()
+        self.config, self.layer = config, place.layer or 0
+        self.router = Linear(place.dim, config.n_experts, role=roles.ROUTER)
+        expert = SwigluConfig(hidden_dim=config.hidden_dim)
+        self.experts = nn.ModuleList(Swiglu(expert, place) for _ in range(config.n_experts))
+        self.shared = None
+        if config.shared_hidden_dim:
+            self.shared = Swiglu(SwigluConfig(hidden_dim=config.shared_hidden_dim), place)
+        self.shared_gate = Linear(place.dim, 1, role=roles.GATE) if config.shared_gate else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, seq, dim) -> (batch, seq, dim)."""
+        rows = x.flatten(0, -2)
+        gates, chosen = self._route(rows)
+        result = torch.zeros_like(rows) if self.shared is None else self._shared(rows)
+        for number, expert in enumerate(self.experts):
+            mine, place = self._mine(chosen, number)
+            if len(mine):
+                result = result.index_add(0, mine, expert(rows[mine]) * gates[mine, place][:, None].to(x.dtype))
+        return result.view(x.shape)
+
+    def _route(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Gates (n, n_active) float32 and the numbers of the chosen experts, likeliest first."""
+        logits = self.router(rows.float())
+        probabilities = torch.softmax(logits, dim=-1)
+        gates, chosen = probabilities.topk(self.config.n_active, dim=-1)
+        load = functional.one_hot(chosen.flatten(), self.config.n_experts).float().mean(dim=0)
+        balance = self.config.n_experts * (load * probabilities.mean(dim=0)).sum()
+        add_auxiliary_loss("router_balance", self.config.balance_weight, balance)
+        add_auxiliary_loss("router_z", self.config.router_z_weight, torch.logsumexp(logits, dim=-1).square().mean())
+        for number in range(self.config.n_experts):
+            record(f"expert_load.{self.layer}.{number}", lambda share=load[number]: share)  # type: ignore[misc]
+        return gates / gates.sum(dim=-1, keepdim=True), chosen
+
+    def _mine(self, chosen: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Rows that go to an expert, in order, and the place of it among each row's choices."""
+        mine, place = (chosen == number).nonzero(as_tuple=True)
+        if self.config.capacity_factor is None or not self.training:
+            return mine, place
+        room = math.ceil(self.config.capacity_factor * chosen.numel() / self.config.n_experts)
+        return mine[:room], place[:room]
+
+    def _shared(self, rows: Tensor) -> Tensor:
+        assert self.shared is not None
+        result: Tensor = self.shared(rows)
+        if self.shared_gate is not None:
+            result = result * torch.sigmoid(self.shared_gate(rows))
+        return result
+
+
+def build_moe(config: MoeConfig, *, place: Place) -> MixtureOfExperts:
+    """Factory of `moe`."""
+    return MixtureOfExperts(config, place)

@@ -28,6 +28,8 @@ TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 TRAIN_LOSS_SCALE = "train/loss_scale"
 TRAIN_LEARNING_RATE = "train/learning_rate/<group>"
 TRAIN_OBJECTIVE = "train/<objective>"
+DATA_EPOCHS = "data/epochs/<source>"
+DATA_PHASE = "data/phase"
 EVAL_LOSS = "eval/loss"
 EVAL_PERPLEXITY = "eval/perplexity"
 EVAL_BITS_PER_BYTE = "eval/bits_per_byte"
@@ -65,6 +67,8 @@ METRICS: dict[str, Metric] = {
         (TRAIN_LOSS_SCALE, "", "factor of the loss before backward, in fp16"),
         (TRAIN_LEARNING_RATE, "", "learning rate that the step used, for one optimizer group"),
         (TRAIN_OBJECTIVE, "", "mean of one further objective by its name, unweighted"),
+        (DATA_EPOCHS, "", "passes over one source's tokens so far, where several are mixed"),
+        (DATA_PHASE, "", "number of the training's phase, from 0, where there are several"),
         (EVAL_LOSS, "nats/token", "cross-entropy on held-out tokens"),
         (EVAL_PERPLEXITY, "", "exp(eval/loss)"),
         (EVAL_BITS_PER_BYTE, "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),

@@ -8,6 +8,7 @@ from typing import Any
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.data.plan import LoaderPlan
 from nanochat_framework.errors import NanochatError
+from nanochat_framework.runs.metrics import DATA_PHASE
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 
@@ -62,7 +63,7 @@ class MetricsCallback(Callback):
 def _progress_of_data(plan: LoaderPlan, step: int) -> dict[str, float]:
     """Epochs of each source where there are several, the number of the phase where there are several."""
     sources = zip(plan.streams, plan.epochs(step), strict=True) if len(plan.streams) > 1 else ()
-    phase = {"data/phase": plan.phases.index(plan.phase(step - 1))} if len(plan.phases) > 1 else {}
+    phase = {DATA_PHASE: plan.phases.index(plan.phase(step - 1))} if len(plan.phases) > 1 else {}
     return {**{f"data/epochs/{stream.label}": epochs for stream, epochs in sources}, **phase}
 
 

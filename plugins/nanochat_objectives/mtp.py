@@ -54,10 +54,13 @@ class MultiTokenPrediction(Objective):
 
 
 def _ahead(targets: Tensor, places: int) -> Tensor:
-    """(batch, seq) targets `places` further on; none beyond a row's end, or where there is no next token at all."""
-    seq = targets.shape[1]
-    moved = functional.pad(targets[:, places:], (0, min(places, seq)), value=IGNORED_TARGET)
-    return moved.masked_fill(targets == IGNORED_TARGET, IGNORED_TARGET)
+    """(batch, seq) targets `places` further on; none beyond the end of a row, or of a document, where targets are ignored."""
+    short = min(places, targets.shape[1])
+    ignored = targets == IGNORED_TARGET
+    ends = ignored.cumsum(dim=1)
+    moved = functional.pad(targets[:, places:], (0, short), value=IGNORED_TARGET)
+    within = functional.pad(ends[:, places:], (0, short), value=-1) == ends
+    return moved.masked_fill(ignored | ~within, IGNORED_TARGET)
 
 
 def build_mtp(config: MtpConfig, *, model: LanguageModel) -> MultiTokenPrediction:

@@ -22,7 +22,7 @@ Make = Callable[..., RunConfig]
 
 
 def _expected(module: TrainModule, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean over valid positions of Σ_i max(0.5^i, 0.01) · CE, position by position."""
+    """Mean over valid positions of Σ_i max(0.5^i, 0.01) · CE, position by position, never past an ignored target."""
     objective = module.objectives["mtp"]
     hidden = module.model.hidden(tokens)
     total = torch.zeros(())
@@ -30,8 +30,8 @@ def _expected(module: TrainModule, tokens: torch.Tensor, targets: torch.Tensor) 
         logits = module.model.logits(hidden + head(hidden)) if objective.tied else head(hidden)
         for row in range(tokens.shape[0]):
             for t in range(tokens.shape[1] - i - 1):
-                target = targets[row, t + i + 1]
-                if IGNORED_TARGET not in (targets[row, t], target):
+                if IGNORED_TARGET not in targets[row, t : t + i + 2]:
+                    target = targets[row, t + i + 1]
                     total = total + max(0.5**i, 0.01) * functional.cross_entropy(logits[row, t], target)
     return total / (targets != IGNORED_TARGET).sum()
 

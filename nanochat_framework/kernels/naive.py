@@ -24,3 +24,31 @@ def quantize_activations(x: Tensor) -> Tensor:
     largest = wide.abs().amax(dim=-1, keepdim=True).clamp_min(1e-8)
     codes = (wide * (127.0 / largest)).round().clamp(-127.0, 127.0)
     return (codes * (largest / 127.0)).to(x.dtype)
+
+
+def gated_delta_rule(
+    query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The gated delta rule, a position at a time (Yang et al. 2024, arXiv 2412.06464, equation 10).
+
+    With S the state of a head: S ← exp(decay_t) · S; S ← S + k_t ⊗ β_t (v_t - Sᵀ k_t); o_t = Sᵀ q_t.
+
+    Args:
+        query: (batch, heads, seq, key_dim).
+        key: the same, of length at most 1.
+        value: (batch, heads, seq, value_dim).
+        decay: (batch, heads, seq), at most 0: the logarithm of what is kept of the state.
+        beta: (batch, heads, seq) in [0, 1]: how much of what the state gets wrong is corrected.
+        state: (batch, heads, key_dim, value_dim) that came before; None: zeros. All float32.
+
+    Returns:
+        (batch, heads, seq, value_dim), and the state after the last position.
+    """
+    memory = query.new_zeros(*key.shape[:2], key.shape[3], value.shape[3]) if state is None else state
+    outputs = []
+    for t in range(query.shape[2]):
+        memory = memory * decay[:, :, t, None, None].exp()
+        wrong = value[:, :, t] - torch.einsum("bhk,bhkv->bhv", key[:, :, t], memory)
+        memory = memory + key[:, :, t, :, None] * (beta[:, :, t, None] * wrong)[:, :, None]
+        outputs.append(torch.einsum("bhk,bhkv->bhv", query[:, :, t], memory))
+    return torch.stack(outputs, dim=2), memory

@@ -22,6 +22,7 @@ from nanochat_framework.plugins.registry import Registry
 NAIVE: dict[str, Callable[..., Any]] = {
     "rms_norm": naive.rms_norm,
     "quantize_activations": naive.quantize_activations,
+    "gated_delta_rule": naive.gated_delta_rule,
 }
 """Operation -> its naive form, whose signature every kernel of the operation has."""
 

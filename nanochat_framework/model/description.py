@@ -89,6 +89,32 @@ class SoftmaxAttention:
 
 
 @dataclass(frozen=True)
+class GatedDeltaNet:
+    """The gated delta rule with short convolutions and a gated norm (Yang et al. 2024, arXiv 2412.06464; Qwen3-Next).
+
+    Queries, keys and values pass a depthwise causal convolution and SiLU; queries and keys are brought to length 1. Value
+    head h reads key head h // (n_value_heads / n_heads). Per value head: beta = σ(beta(x)), log decay =
+    -exp(decay_log) · softplus(decay(x) + decay_bias); the output is norm(o) · silu(gate(x)), then `output`.
+    """
+
+    query: Linear
+    key: Linear
+    value: Linear
+    gate: Linear
+    beta: Linear
+    decay: Linear
+    output: Linear
+    convolution: TensorSpec
+    """(channels of query, key, value in this order; taps, the newest position last)."""
+    decay_log: TensorSpec
+    decay_bias: TensorSpec
+    norm: RmsNorm
+    n_heads: int
+    n_value_heads: int
+    head_dim: int
+
+
+@dataclass(frozen=True)
 class GatedFeedForward:
     """down(activation(gate(x)) · up(x))."""
 
@@ -153,7 +179,7 @@ class Opaque:
 
 
 Norm = RmsNorm | Opaque
-Mixer = SoftmaxAttention | Opaque
+Mixer = SoftmaxAttention | GatedDeltaNet | Opaque
 FeedForward = GatedFeedForward | PlainFeedForward | MixtureOfExperts | Opaque
 Residual = AddResidual | MixedStreams | Opaque
 Operation = Norm | Mixer | FeedForward | Residual | Linear | Embedding

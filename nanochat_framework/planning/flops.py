@@ -14,6 +14,7 @@ from typing import Any
 
 from nanochat_framework.model import roles
 from nanochat_framework.model.description import (
+    GatedDeltaNet,
     GatedFeedForward,
     Linear,
     MixedStreams,
@@ -72,7 +73,8 @@ def flops_per_token(inventory: Inventory, seq_len: int) -> FlopsPerToken:
     description = inventory.description
     mixers = [] if description is None else _softmax_mixers(description)
     pairs = sum(4 * mixer.n_heads * mixer.head_dim for mixer in mixers)
-    products = 2 * (_described_weights(description) + _mixing(description) + _guessed_weights(inventory))
+    multiplied = _described_weights(description) + _mixing(description) + _memories(description)
+    products = 2 * (multiplied + _guessed_weights(inventory))
     return FlopsPerToken(
         products=products,
         attention=pairs * (seq_len + 1) / 2,
@@ -88,6 +90,9 @@ def linear_maps(operation: Any) -> list[Linear]:
         return [operation]
     if isinstance(operation, SoftmaxAttention):
         return [operation.query, operation.key, operation.value, operation.output]
+    if isinstance(operation, GatedDeltaNet):
+        inputs = [operation.query, operation.key, operation.value, operation.gate, operation.beta, operation.decay]
+        return [*inputs, operation.output]
     if isinstance(operation, GatedFeedForward):
         return [operation.gate, operation.up, operation.down]
     if isinstance(operation, PlainFeedForward):
@@ -120,6 +125,12 @@ def _mixing(description: ModelDescription | None) -> int:
         products += sum(spec.size for spec in tensors if len(spec.shape) == 3)
         products += sublayers * permutations * streams**2 if permutations > 1 else 0
     return products
+
+
+def _memories(description: ModelDescription | None) -> int:
+    """Multiplications a token with the memories of gated delta nets: each is read for the key and for the query."""
+    mixers = [] if description is None else [block.mixer for block in description.blocks]
+    return sum(2 * m.n_value_heads * m.head_dim**2 for m in mixers if isinstance(m, GatedDeltaNet))
 
 
 def _guessed_weights(inventory: Inventory) -> int:

@@ -22,3 +22,18 @@ def nanochat_register(registrar: Registrar) -> None:
         summary="Block by block, in place",
         priority=10,
     )
+    registrar.kernel(
+        "gated_delta_rule",
+        "chunked",
+        factory=".gated_delta_rule:build_chunked",
+        summary="64 positions at a time, as matrix products",
+        priority=10,
+    )
+    registrar.kernel(
+        "gated_delta_rule",
+        "flash_linear_attention",
+        factory=".gated_delta_rule:build_flash_linear_attention",
+        summary="The Triton kernels of flash-linear-attention",
+        priority=100,
+        requires=("device:cuda", "package:fla"),
+    )

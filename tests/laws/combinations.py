@@ -20,6 +20,23 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "recurrent": {"attention": {"name": "probe/recurrent"}, "ffn": SWIGLU, "norm": AFFINE, "residual": ADD},
     "two-streams": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "probe/two_streams"}},
     "top2": {"attention": GQA, "ffn": {"name": "probe/top2"}, "norm": AFFINE, "residual": ADD},
+    "deltanet": {
+        "attention": {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 16},
+        "ffn": SWIGLU,
+        "norm": AFFINE,
+        "residual": ADD,
+    },
+    "hybrid": {
+        "attention": {
+            "name": "hybrid",
+            "linear_ratio": 0.5,
+            "full": GQA,
+            "linear": {"name": "deltanet", "n_heads": 4, "head_dim": 16},
+        },
+        "ffn": RELU2,
+        "norm": AFFINE,
+        "residual": ADD,
+    },
     "moe": {
         "attention": GQA,
         "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 32, "shared_hidden_dim": 32, "shared_gate": True},

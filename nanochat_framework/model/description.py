@@ -75,7 +75,12 @@ class Rotary:
 
 @dataclass(frozen=True)
 class SoftmaxAttention:
-    """Causal softmax attention with grouped key/value heads: query head h reads key/value head h // (n_heads / n_kv_heads)."""
+    """Causal softmax attention with grouped key/value heads: query head h reads key/value head h // (n_heads / n_kv_heads).
+
+    `query_norm` and `key_norm` normalise each head before it is rotated (Qwen3). `gate` is a map of the input whose sigmoid
+    multiplies the mixture, channel by channel, before `output` (Qwen3-Next). With a `window` of w a position
+    sees itself and the w - 1 before it.
+    """
 
     query: Linear
     key: Linear
@@ -86,6 +91,10 @@ class SoftmaxAttention:
     head_dim: int
     rotary: Rotary | None
     scale: float
+    query_norm: RmsNorm | None = None
+    key_norm: RmsNorm | None = None
+    gate: Linear | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True)

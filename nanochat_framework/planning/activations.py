@@ -125,7 +125,10 @@ def _mixer(mixer: Any, dim: int) -> Kept:
     if not isinstance(mixer, SoftmaxAttention):
         return Kept()
     inner, shared = mixer.query.out_features, mixer.key.out_features
-    return Kept(compute=dim + inner + 2 * shared + 2 * inner, fp32=mixer.n_heads)
+    kept = Kept(compute=dim + inner + 2 * shared + 2 * inner, fp32=mixer.n_heads)
+    if mixer.query_norm is not None:  # the heads before they are normalised, and one factor each
+        kept += Kept(compute=inner + shared, fp32=mixer.n_heads + mixer.n_kv_heads)
+    return kept + Kept(compute=2 * inner if mixer.gate is not None else 0)  # the gate, and what it multiplies
 
 
 def _feed_forward(ffn: Any, dim: int) -> Kept:

@@ -89,7 +89,8 @@ def linear_maps(operation: Any) -> list[Linear]:
     if isinstance(operation, Linear):
         return [operation]
     if isinstance(operation, SoftmaxAttention):
-        return [operation.query, operation.key, operation.value, operation.output]
+        gate = [] if operation.gate is None else [operation.gate]
+        return [operation.query, operation.key, operation.value, *gate, operation.output]
     if isinstance(operation, GatedDeltaNet):
         inputs = [operation.query, operation.key, operation.value, operation.gate, operation.beta, operation.decay]
         return [*inputs, operation.output]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from nanochat_framework.config.component import PartConfig
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
-from nanochat_framework.model.description import Linear, Rotary, SoftmaxAttention, TensorSpec
+from nanochat_framework.model.description import Linear, RmsNorm, Rotary, SoftmaxAttention, TensorSpec
 
 
 class GqaConfig(PartConfig):
@@ -19,6 +19,16 @@ class GqaConfig(PartConfig):
     n_kv_heads: int = Field(gt=0, description="Key/value heads; divides n_heads.")
     head_dim: int = Field(gt=0, multiple_of=2, description="Width of a head, in channels; even.")
     rope_theta: float = Field(default=10000.0, gt=0, description="Base of the rotary frequencies.")
+    qk_norm: bool = Field(
+        default=False, description="Whether queries and keys are normalised, head by head with a learned gain (Qwen3)."
+    )
+    qk_norm_eps: float = Field(default=1e-6, gt=0, description="Added to the mean square in the norm of a head.")
+    output_gate: bool = Field(
+        default=False, description="Whether a sigmoid of the input gates what attention found, channel by channel."
+    )
+    window: int | None = Field(
+        default=None, gt=0, description="Positions that a position sees, itself included; absent: all before it."
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -33,6 +43,10 @@ class GqaConfig(PartConfig):
         def linear(name: str, rows: int, columns: int) -> Linear:
             return Linear(TensorSpec(place.name(f"{name}.weight"), (rows, columns), roles.MATRIX))
 
+        def norm(name: str) -> RmsNorm | None:
+            gain = TensorSpec(place.name(name), (self.head_dim,), roles.NORM)
+            return RmsNorm(self.head_dim, self.qk_norm_eps, gain) if self.qk_norm else None
+
         return SoftmaxAttention(
             query=linear("query", inner, place.dim),
             key=linear("key", shared, place.dim),
@@ -43,4 +57,8 @@ class GqaConfig(PartConfig):
             head_dim=self.head_dim,
             rotary=Rotary(self.rope_theta, self.head_dim),
             scale=self.head_dim**-0.5,
+            query_norm=norm("query_norm"),
+            key_norm=norm("key_norm"),
+            gate=linear("gate", inner, place.dim) if self.output_gate else None,
+            window=self.window,
         )

@@ -12,7 +12,7 @@ SHORTEST_APART = 64
 """Positions that documents must have on average to be attended one by one on a CPU; calls cost more below it."""
 
 
-def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tensor:
+def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents, window: int | None = None) -> Tensor:
     """Attention of each position to the earlier positions of its own document.
 
     On a CPU each document is attended by itself, which costs the sum of their squared lengths (half to a third of a mask's
@@ -24,6 +24,7 @@ def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tens
         k: (batch, n_kv_heads, seq, head_dim); n_kv_heads divides n_heads.
         v: as k.
         documents: of the same batch and seq.
+        window: positions that a position sees, itself included; None: all of its document before it.
 
     Returns:
         (batch, n_heads, seq, head_dim).
@@ -31,10 +32,12 @@ def attend_within(q: Tensor, k: Tensor, v: Tensor, documents: Documents) -> Tens
     grouped = q.shape[1] != k.shape[1]
     if torch.compiler.is_compiling():  # a form kept from call to call cannot be traced
         mask = block_mask(documents.ids)
-    elif q.device.type == "cpu" and documents.ids.numel() >= SHORTEST_APART * len(documents.lengths):
+    elif window is None and q.device.type == "cpu" and documents.ids.numel() >= SHORTEST_APART * len(documents.lengths):
         return _one_by_one(q, k, v, documents.lengths, grouped)
     else:
         mask = documents.mask
+    if window is not None:
+        mask = mask & torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1 - window)
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
 
 

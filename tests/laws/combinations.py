@@ -20,6 +20,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "recurrent": {"attention": {"name": "probe/recurrent"}, "ffn": SWIGLU, "norm": AFFINE, "residual": ADD},
     "two-streams": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "probe/two_streams"}},
     "top2": {"attention": GQA, "ffn": {"name": "probe/top2"}, "norm": AFFINE, "residual": ADD},
+    "normed-gated-windowed": {
+        "attention": {**GQA, "qk_norm": True, "output_gate": True, "window": 5},
+        "ffn": SWIGLU,
+        "norm": AFFINE,
+        "residual": ADD,
+    },
     "deltanet": {
         "attention": {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 16},
         "ffn": SWIGLU,

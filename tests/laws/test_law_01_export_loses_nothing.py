@@ -48,6 +48,23 @@ DIALECT_CASES: dict[str, dict[str, Any]] = {
     "relu2": {"ffn": {"name": "relu2", "hidden_dim": 512}, "norm": {"name": "rms", "affine": False}},
     "recurrent-untied": {"attention": {"name": "probe/recurrent"}, "tie_embeddings": False},
     "two-streams": {"residual": {"name": "probe/two_streams"}},
+    "mhc-dynamic": {"residual": {"name": "mhc", "dynamic": True}},
+    "moe": {"ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}},
+    "hybrid": {
+        "attention": {
+            "name": "hybrid",
+            "pattern": ["linear", "full"],
+            "full": {
+                "name": "gqa",
+                "n_heads": 4,
+                "n_kv_heads": 2,
+                "head_dim": 64,
+                "qk_norm": True,
+                "output_gate": True,
+            },
+            "linear": {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 64},
+        }
+    },
 }
 N_JUDGED = 96
 """Positions at which llama.cpp is asked."""

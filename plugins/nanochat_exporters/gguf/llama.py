@@ -18,6 +18,7 @@ from nanochat_framework.model.description import (
     AddResidual,
     GatedFeedForward,
     Linear,
+    MixtureOfExperts,
     ModelDescription,
     Norm,
     RmsNorm,
@@ -148,8 +149,16 @@ def _uniform(description: ModelDescription) -> tuple[SoftmaxAttention, GatedFeed
 
 
 def _checked_attention(mixer: object) -> SoftmaxAttention:
-    assert isinstance(mixer, SoftmaxAttention)
+    if not isinstance(mixer, SoftmaxAttention):
+        raise CannotCarry(f"a layer mixes positions by {type(mixer).__name__}; llama has softmax attention only")
     part = _part(mixer.query)
+    for what, there in {
+        "normalises its heads": mixer.query_norm or mixer.key_norm,
+        "has an output gate": mixer.gate,
+        "has a sliding window": mixer.window,
+    }.items():
+        if there:
+            raise CannotCarry(f"{part} {what}; llama's attention does not")
     if mixer.rotary is None:
         raise CannotCarry(f"{part} has no rotary positions; llama's attention has")
     if mixer.rotary.head_dim != mixer.head_dim:
@@ -162,6 +171,8 @@ def _checked_attention(mixer: object) -> SoftmaxAttention:
 
 
 def _checked_ffn(ffn: object) -> GatedFeedForward:
+    if isinstance(ffn, MixtureOfExperts):
+        raise CannotCarry(f"{_part(ffn.router)} chooses experts, which this exporter writes in our own keys only")
     if not isinstance(ffn, GatedFeedForward):
         activation, linear = getattr(ffn, "activation", "another function"), getattr(ffn, "up", None)
         part = _part(linear) if isinstance(linear, Linear) else "the feed-forward part"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nanochat_framework.contracts.source import DocumentSource
+    from nanochat_framework.data.prepare import Prepared
     from nanochat_framework.plugins import Registry
 
 HELP = "turn text into a tokenizer and token files"
@@ -37,6 +38,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--tokenizer", type=Path, metavar="FILE", help="use this tokenizer.json instead of training one"
     )
     parser.add_argument(
+        "--tokenizer-bytes",
+        type=int,
+        default=200_000_000,
+        metavar="N",
+        help="most text to train the tokenizer on, drawn by chance (200000000)",
+    )
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="gigatoken, tiktoken or tokenizers, instead of the one measured to be fastest"
+    )
+    parser.add_argument(
         "--validation-fraction", type=float, default=0.05, metavar="X", help="share of bytes to hold out (0.05)"
     )
     parser.add_argument("--seed", type=int, default=0, help="which groups are held out (0)")
@@ -57,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--vocab-size {arguments.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)"
         )
+    if arguments.tokenizer_bytes < 1_000_000:
+        raise UsageError(f"--tokenizer-bytes {arguments.tokenizer_bytes} is below 1000000; a vocabulary needs text")
     if arguments.threads < 0:
         raise UsageError(f"--threads {arguments.threads} is negative")
     host = load_host()
@@ -67,13 +80,15 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         threads=arguments.threads or os.cpu_count() or 1,
         tokenizer=arguments.tokenizer,
+        tokenizer_bytes=arguments.tokenizer_bytes,
+        encoder=arguments.encoder,
     )
-    data = prepare(
+    prepared = prepare(
         _source(arguments, host.registry),
         settings,
         lambda label, total: Progress(label, total, "MB", scale=1e-6),
     )
-    _report(data, settings.output)
+    _report(prepared, settings.output)
     return 0
 
 
@@ -95,19 +110,15 @@ def _source(arguments: argparse.Namespace, registry: Registry) -> DocumentSource
     return source
 
 
-def _report(data: dict[str, object], output: Path) -> None:
-    files = data["files"]
-    assert isinstance(files, dict)
-    total = sum(facts["bytes"] for facts in files.values())
-    seconds = float(str(data["seconds"]))
+def _report(prepared: Prepared, output: Path) -> None:
+    data = prepared.data
     print(f"tokenizer.json  {data['vocab_size']} tokens")
-    for name, facts in files.items():
+    for name, facts in data["files"].items():
         ratio = facts["bytes"] / max(facts["tokens"], 1)
         print(
             f"{name:<14}  {facts['documents']:,} documents, {facts['bytes'] / 1e6:.2f} MB, "
             f"{facts['tokens']:,} tokens ({ratio:.2f} bytes each)"
         )
-    print(
-        f"in {output}: {total / 1e6:.1f} MB in {seconds:.1f} s ({total / 1e6 / max(seconds, 1e-9):.1f} MB/s)",
-        file=sys.stderr,
-    )
+    megabytes = prepared.encoded_bytes / 1e6
+    speed = f" ({megabytes / prepared.seconds:.1f} MB/s)" if prepared.seconds else ""
+    print(f"in {output}: {megabytes:.1f} MB encoded in {prepared.seconds:.1f} s{speed}", file=sys.stderr)

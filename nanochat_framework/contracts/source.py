@@ -9,17 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from nanochat_framework.data.file_text import Text
 from nanochat_framework.data.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
 class Document:
     """One text. `group` is what is held out as a whole (a top-level package, a folder): documents of one group are
-    never on both sides of the train/validation split."""
+    never on both sides of the train/validation split. `data` that is long stays in its file (FileText). `score` is a
+    finite number that a curriculum can order documents by, or None."""
 
     name: str
     group: str
-    data: bytes
+    data: Text
+    score: float | None = None
 
 
 class DocumentSource(ABC):

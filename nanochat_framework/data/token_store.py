@@ -23,6 +23,8 @@ from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 
 DATA_JSON = "data.json"
+WORK_FOLDER = ".prepare"
+"""Holds what a preparation has done so far; goes when it is whole."""
 SCHEMA_VERSION = 1
 TOKEN_DTYPE, START_DTYPE, SCORE_DTYPE = np.dtype("<u4"), np.dtype("<u8"), np.dtype("<f4")
 FULL_CHECK_BYTES = 256 * 2**20
@@ -63,6 +65,10 @@ class TokenStore:
             raise UsageError(f"{path}: {size} bytes are not a whole number of 4-byte tokens; it is cut off or foreign")
         data = read_data_json(path.parent)
         facts = None if data is None else data["files"].get(path.name)
+        if facts is None and is_unfinished(path.parent):
+            raise UsageError(
+                f"{path.parent}: its preparation was stopped, or is going on; run the same prepare-data again to go on"
+            )
         if facts is None:
             print(f"warning: {path}: no {DATA_JSON} tells about it; taken as bare tokens", file=sys.stderr)
         elif facts["tokens"] * TOKEN_DTYPE.itemsize != size:
@@ -77,6 +83,7 @@ class TokenStore:
             raise UsageError(f"{path}: its checksum is not the one in {DATA_JSON}; it was altered, prepare it again")
         _check_ids(path, tokens, vocab_size, whole)
         starts, scores = _beside(path, "starts", START_DTYPE), _beside(path, "scores", SCORE_DTYPE)
+        _check_starts(path, starts, len(tokens), facts)
         if scores is not None and (starts is None or len(scores) != len(starts)):
             n_documents = "no" if starts is None else len(starts)
             raise UsageError(
@@ -100,6 +107,27 @@ def _beside(path: Path, what: str, dtype: np.dtype[Any]) -> np.ndarray | None:
     return np.memmap(file, dtype=dtype, mode="r")
 
 
+def _check_starts(path: Path, starts: np.ndarray | None, n_tokens: int, facts: dict[str, Any] | None) -> None:
+    """Raises UsageError unless the starts are of this file: as many as documents, from 0 on, ascending."""
+    if starts is None and facts is None:
+        return
+    if (
+        starts is None
+        or (facts is not None and len(starts) != facts["documents"])
+        or starts[0] != 0
+        or int(starts[-1]) >= n_tokens
+        or (starts[1:] <= starts[:-1]).any()
+    ):
+        raise UsageError(
+            f"{path.with_suffix('.starts.bin')}: is not the document starts of {path.name}; prepare the data again"
+        )
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a preparation in this folder has begun and not ended."""
+    return (folder / WORK_FOLDER).is_dir()
+
+
 def read_data_json(folder: Path) -> dict[str, Any] | None:
     """`data.json` of a data folder, None if there is none. Raises UsageError if it is damaged or of a later version."""
     path = folder / DATA_JSON
@@ -111,7 +139,22 @@ def read_data_json(folder: Path) -> dict[str, Any] | None:
         raise UsageError(f"{path}: cannot be read ({error}); prepare the data again") from None
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
         raise UsageError(f"{path}: not a data.json of schema {SCHEMA_VERSION}; prepare the data again")
+    files = data.get("files")
+    if (
+        not isinstance(files, dict)
+        or not isinstance(data.get("tokenizer_sha256"), str)
+        or not all(_is_whole(facts) for facts in files.values())
+    ):
+        raise UsageError(f"{path}: is damaged; prepare the data again")
     return data
+
+
+def _is_whole(facts: Any) -> bool:
+    return (
+        isinstance(facts, dict)
+        and all(type(facts.get(count)) is int for count in ("tokens", "documents", "bytes"))
+        and isinstance(facts.get("sha256"), str)
+    )
 
 
 def _check_ids(path: Path, tokens: np.ndarray, vocab_size: int | None, whole: bool) -> None:

@@ -19,7 +19,7 @@ except ImportError:  # Windows
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path, *, doing: str = "training this run") -> Iterator[None]:
     """Hold the lock file `path` while the block runs. Raises UsageError, naming the holder, if somebody has it.
 
     The system's own lock (flock) ends with its holder, however that dies. Where the system or the file system has
@@ -30,7 +30,9 @@ def hold(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
     try:
-        owner_file = None if _flock(descriptor, path) else _claim_by_file(path.with_name(f"{path.name}.owner"))
+        owner_file = (
+            None if _flock(descriptor, path, doing) else _claim_by_file(path.with_name(f"{path.name}.owner"), doing)
+        )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _me(), 0)
         try:
@@ -43,20 +45,20 @@ def hold(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _flock(descriptor: int, path: Path) -> bool:
+def _flock(descriptor: int, path: Path, doing: str) -> bool:
     """Take the system's lock; False if there is none for this file. Raises UsageError if somebody has it."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise _held(path, _owner(path)) from None
+        raise _held(path, _owner(path), doing) from None
     except OSError:
         return False
     return True
 
 
-def _claim_by_file(path: Path) -> Path:
+def _claim_by_file(path: Path, doing: str) -> Path:
     """Make the file that names the holder; it must not exist, or name a dead one. Raises UsageError."""
     for _ in range(2):
         try:
@@ -64,13 +66,13 @@ def _claim_by_file(path: Path) -> Path:
         except FileExistsError:
             owner = _owner(path)
             if not _dead(owner):
-                raise _held(path, owner) from None
+                raise _held(path, owner, doing) from None
             path.unlink(missing_ok=True)
         else:
             os.write(descriptor, _me())
             os.close(descriptor)
             return path
-    raise _held(path, _owner(path))
+    raise _held(path, _owner(path), doing)
 
 
 def _me() -> bytes:
@@ -93,7 +95,7 @@ def _dead(owner: dict[str, Any]) -> bool:
     return here and is_alive(owner["pid"], owner.get("started")) is False
 
 
-def _held(path: Path, owner: dict[str, Any]) -> UsageError:
+def _held(path: Path, owner: dict[str, Any], doing: str) -> UsageError:
     who = f"process {owner['pid']} on {owner.get('host')}" if owner else "another process"
     hint = "" if path.suffix != ".owner" else f"; if that is long dead, remove {path}"
-    return UsageError(f"{path.parent}: {who} is training this run; stop it first, or wait until it ends{hint}")
+    return UsageError(f"{path.parent}: {who} is {doing}; stop it first, or wait until it ends{hint}")

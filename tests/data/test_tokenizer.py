@@ -24,14 +24,6 @@ def test_the_first_ids_are_reserved() -> None:
     assert list(TOKENIZER.byte_lengths[:34]) == [0] * 33 + [1]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.text(max_size=80))
-def test_tiktoken_and_tokenizers_give_equal_ids(text: str) -> None:
-    expected = TOKENIZER._backend.encode(text, add_special_tokens=False).ids
-    assert TOKENIZER._tiktoken is not None
-    assert TOKENIZER._tiktoken.encode_ordinary(text) == expected
-
-
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=80))
 def test_transformers_gives_equal_ids(text: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from nanochat_exporters.gguf.chat_template import CHATML_TEMPLATE
 from nanochat_exporters.gguf.contents import Value
 from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY, SPECIAL_TOKENS
-from nanochat_framework.data.tokenizer import PRE_TOKENIZER_NAME, Tokenizer
+from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.data.tokenizer_file import PRE_TOKENIZER_NAME
 from nanochat_framework.errors import UsageError
 
 _NORMAL, _CONTROL, _UNUSED = 1, 3, 5

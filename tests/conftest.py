@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.kernels.table import activate, active
 from nanochat_framework.plugins import Registrar, Registry, load_plugins
 from tests.probes import plugin as probe_plugin
 
@@ -19,6 +20,14 @@ settings.load_profile("nanochat")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def kernels_as_before() -> Iterator[None]:
+    """Commands activate a kernel table for their process; no test hands its own on to the next."""
+    before = active()
+    yield
+    activate(before)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ EXAMPLES = """\
 examples:
   nanochat prepare-data --source python_stdlib --vocab-size 4096 --output data
   nanochat prepare-data --text book.txt notes/ 'src/**/*.py' --vocab-size 8192 --output data
+  nanochat prepare-data --text 'shards/*.jsonl.zst' --field content --vocab-size 32768 --output data
   nanochat prepare-data --text more/ --tokenizer data/tokenizer.json --output more-data
 
 Writes tokenizer.json, tokens.bin, val.bin and data.json. Whole groups of documents (folders, packages) are held out.
@@ -29,9 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--text", nargs="+", metavar="PATH", help="files, folders or patterns")
-    what.add_argument("--source", metavar="NAME", help="a document source (`nanochat components list source`)")
+    parser.add_argument(
+        "--text",
+        nargs="+",
+        metavar="PATH",
+        help="files, folders or patterns; .jsonl, .jsonl.gz, .jsonl.zst and .parquet files by their rows",
+    )
+    parser.add_argument(
+        "--source", metavar="NAME", help="a document source (`nanochat components list source`); text where --text is"
+    )
+    parser.add_argument("--field", metavar="NAME", help="field with the text, or with messages (text, else messages)")
+    parser.add_argument("--score-field", metavar="NAME", help="field with a number that a curriculum orders by")
+    parser.add_argument("--skip-malformed", action="store_true", help="count and leave out malformed rows")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens in the vocabulary (4096)")
     parser.add_argument(
@@ -93,20 +103,45 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _source(arguments: argparse.Namespace, registry: Registry) -> DocumentSource:
+    from pydantic import ValidationError
+
     from nanochat_framework.errors import UsageError
     from nanochat_framework.plugins import UnknownComponent
 
+    if not (arguments.text or arguments.source):
+        raise UsageError("name what to prepare: --text PATH... or --source NAME")
     try:
-        component = registry.get("source", "text" if arguments.text else arguments.source)
+        component = registry.get("source", arguments.source or "text")
     except UnknownComponent as error:
         raise UsageError(f"--source: {error}") from None
     if component.traits["yields"] != "documents":
         names = [c.name for c in registry.components("source") if c.traits["yields"] == "documents"]
         raise UsageError(f"--source {component.name} has no documents to prepare; these do: {', '.join(names)}")
+    asked = {
+        "paths": tuple(arguments.text or ()),
+        "field": arguments.field,
+        "score_field": arguments.score_field,
+        "skip_malformed": arguments.skip_malformed,
+    }
+    given = {key: value for key, value in asked.items() if value}
     config = component.config_class()
-    source: DocumentSource = component.load_factory()(
-        config(paths=tuple(arguments.text)) if arguments.text else config()
-    )
+    option = {
+        "paths": "--text",
+        "field": "--field",
+        "score_field": "--score-field",
+        "skip_malformed": "--skip-malformed",
+    }
+    unknown = next((key for key in given if key not in config.model_fields), None)
+    if unknown is not None:
+        raise UsageError(f"{option[unknown]} is not for --source {component.name}")
+    try:
+        filled = config(**given)
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        raise UsageError(
+            f"--source {component.name} needs {option.get(key, key)}: {error.errors()[0]['msg']}"
+        ) from None
+    source: DocumentSource = component.load_factory()(filled)
     return source
 
 

@@ -84,6 +84,8 @@ class TokenStore:
         _check_ids(path, tokens, vocab_size, whole)
         starts, scores = _beside(path, "starts", START_DTYPE), _beside(path, "scores", SCORE_DTYPE)
         _check_starts(path, starts, len(tokens), facts)
+        if scores is None and facts is not None and facts.get("scores"):
+            raise UsageError(f"{path.with_suffix('.scores.bin')}: is missing; {DATA_JSON} says that there are scores")
         if scores is not None and (starts is None or len(scores) != len(starts)):
             n_documents = "no" if starts is None else len(starts)
             raise UsageError(

@@ -12,7 +12,21 @@ def nanochat_register(registrar: Registrar) -> None:
         "text",
         config=".config:TextConfig",
         factory=".text:TextSource",
-        summary="Files, folders and patterns on this machine",
+        summary="Files, folders and patterns on this machine; .jsonl and .parquet files by their rows",
+        yields="documents",
+    )
+    registrar.source(
+        "jsonl",
+        config=".config:JsonlConfig",
+        factory=".jsonl:JsonlSource",
+        summary="JSON lines, plain, .gz or .zst, whatever else the files are called",
+        yields="documents",
+    )
+    registrar.source(
+        "parquet",
+        config=".config:ParquetConfig",
+        factory=".parquet:ParquetSource",
+        summary="Rows of Parquet files, whatever they are called",
         yields="documents",
     )
     registrar.source(

@@ -12,6 +12,7 @@ import pytest
 from nanochat_framework.cli import main
 from nanochat_framework.data.token_store import TokenStore
 from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.errors import UsageError
 
 FILES = ["data.json", "tokenizer.json", "tokens.bin", "tokens.starts.bin", "val.bin", "val.starts.bin"]
 
@@ -111,3 +112,35 @@ def test_an_encoder_by_name(text_folder: Path, data: Path, tmp_path: Path) -> No
     assert main([*command, "--encoder", "nonsense"]) == 2
     assert main([*command, "--encoder", "tokenizers"]) == 0
     assert (tmp_path / "tokens.bin").read_bytes() == (data / "tokens.bin").read_bytes()
+
+
+def test_rows_with_scores_lie_beside_their_starts(tmp_path: Path) -> None:
+    rows = [{"text": f"row {number} " * 9, "difficulty": number / 8} for number in range(40)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["prepare-data", "--text", str(file), "--vocab-size", "300", "--validation-fraction", "0.2"]
+    assert main([*command, "--score-field", "difficulty", "--output", str(tmp_path / "data")]) == 0
+    tokenizer = Tokenizer.load(tmp_path / "data" / "tokenizer.json")
+    found = []
+    for name in ("tokens.bin", "val.bin"):
+        store = TokenStore.open(tmp_path / "data" / name)
+        assert store.starts is not None
+        assert store.scores is not None
+        assert store.facts is not None and store.facts["scores"] is True
+        for begin, end, score in zip(store.starts, [*store.starts[1:], len(store)], store.scores, strict=True):
+            found.append({"text": tokenizer.decode(store.tokens[int(begin) : int(end)]), "difficulty": score})
+    assert sorted(found, key=lambda row: row["difficulty"]) == rows
+    (tmp_path / "data" / "tokens.scores.bin").unlink()
+    with pytest.raises(UsageError, match="says that there are scores"):
+        TokenStore.open(tmp_path / "data" / "tokens.bin")
+
+
+def test_options_that_a_source_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        (["--source", "python_stdlib", "--score-field", "x"], "--score-field is not for --source python_stdlib"),
+        (["--source", "python_stdlib", "--text", "x"], "--text is not for --source python_stdlib"),
+        (["--source", "jsonl"], "--source jsonl needs --text"),
+        ([], "name what to prepare"),
+    ):
+        assert main(["prepare-data", *arguments, "--output", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err

@@ -206,7 +206,11 @@ class Block:
 
 @dataclass(frozen=True)
 class ModelDescription:
-    """A whole model. `head` is None when the embedding is the head too (tied)."""
+    """A whole model. `head` is None when the embedding is the head too (tied).
+
+    `embedding_norm` stands between the embedding and the first block. With a `logit_softcap` of c a score s becomes
+    c · tanh(s / c).
+    """
 
     dim: int
     vocab_size: int
@@ -216,6 +220,8 @@ class ModelDescription:
     residual: Residual
     final_norm: Norm
     head: Linear | None
+    embedding_norm: Norm | None = None
+    logit_softcap: float | None = None
     extras: tuple[Opaque, ...] = field(default=())
 
     def opaque(self) -> list[Opaque]:

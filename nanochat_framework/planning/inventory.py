@@ -88,6 +88,7 @@ def _undescribed(config: RunConfig, description: ModelDescription | None) -> tup
 
 def _described(description: ModelDescription) -> Iterator[PlannedTensor]:
     yield from _listed(description.embedding, EMBEDDING)
+    yield from _listed(description.embedding_norm, EMBEDDING)
     for block in description.blocks:
         yield from _of_block(block)
     yield from _listed(description.residual, RESIDUAL)

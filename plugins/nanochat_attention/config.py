@@ -20,8 +20,10 @@ class GqaConfig(PartConfig):
     head_dim: int = Field(gt=0, multiple_of=2, description="Width of a head, in channels; even.")
     rope_theta: float = Field(default=10000.0, gt=0, description="Base of the rotary frequencies.")
     qk_norm: bool = Field(
-        default=False, description="Whether queries and keys are normalised, head by head with a learned gain (Qwen3)."
+        default=False,
+        description="Whether queries and keys are normalised, head by head, before they are rotated (Qwen3).",
     )
+    qk_norm_affine: bool = Field(default=True, description="Whether that norm has a learned gain for each channel.")
     qk_norm_eps: float = Field(default=1e-6, gt=0, description="Added to the mean square in the norm of a head.")
     output_gate: bool = Field(
         default=False, description="Whether a sigmoid of the input gates what attention found, channel by channel."
@@ -44,7 +46,7 @@ class GqaConfig(PartConfig):
             return Linear(TensorSpec(place.name(f"{name}.weight"), (rows, columns), roles.MATRIX))
 
         def norm(name: str) -> RmsNorm | None:
-            gain = TensorSpec(place.name(name), (self.head_dim,), roles.NORM)
+            gain = TensorSpec(place.name(name), (self.head_dim,), roles.NORM) if self.qk_norm_affine else None
             return RmsNorm(self.head_dim, self.qk_norm_eps, gain) if self.qk_norm else None
 
         return SoftmaxAttention(

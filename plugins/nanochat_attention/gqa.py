@@ -37,8 +37,10 @@ class GroupedQueryAttention(Attention):
         self.rotary = RotaryEmbedding(config.head_dim, config.rope_theta, place.max_seq_len)
         self.gate = Linear(place.dim, inner) if config.output_gate else None
         self.kernels, self.qk_norm_eps = active(), config.qk_norm_eps
-        self.query_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
-        self.key_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
+        gained = config.qk_norm and config.qk_norm_affine
+        self.qk_norm = config.qk_norm
+        self.query_norm = nn.Parameter(torch.ones(config.head_dim)) if gained else None
+        self.key_norm = nn.Parameter(torch.ones(config.head_dim)) if gained else None
         self.parameter_roles = dict.fromkeys(("query_norm", "key_norm"), roles.NORM)
 
     def forward(
@@ -70,8 +72,8 @@ class GroupedQueryAttention(Attention):
         return result
 
     def _normed(self, heads: Tensor, gain: Tensor | None) -> Tensor:
-        """(batch, heads, seq, head_dim), normalised where there is a gain."""
-        if gain is None:
+        """(batch, heads, seq, head_dim), normalised where that is asked for."""
+        if not self.qk_norm:
             return heads
         normed: Tensor = self.kernels.choose("rms_norm", heads.device.type).call(heads, gain, self.qk_norm_eps)
         return normed

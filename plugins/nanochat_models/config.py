@@ -37,6 +37,12 @@ class DecoderConfig(ModelConfig):
 
     n_layers: int = Field(gt=0, description="Number of blocks.")
     tie_embeddings: bool = Field(default=False, description="Whether the embedding is the output head too.")
+    embedding_norm: bool = Field(
+        default=False, description="Whether a norm stands between the embedding and the blocks."
+    )
+    logit_softcap: float | None = Field(
+        default=None, gt=0, description="Scores s become c · tanh(s / c), which keeps them below c; absent: they stay."
+    )
     attention: Annotated[Selected[Any], Select("attention")] = Field(description="The sequence mixer of each block.")
     ffn: Annotated[Selected[Any], Select("ffn")] = Field(description="The feed-forward part of each block.")
     norm: Annotated[Selected[Any], Select("norm")] = Field(description="The norm before each sub-layer and the head.")
@@ -64,6 +70,8 @@ class DecoderConfig(ModelConfig):
             residual=self.residual.config.describe(place.at("residual")),
             final_norm=self.norm.config.describe(place.at("final_norm")),
             head=head,
+            embedding_norm=self.norm.config.describe(place.at("embedding_norm")) if self.embedding_norm else None,
+            logit_softcap=self.logit_softcap,
         )
 
     def _describe_block(self, place: Place) -> Block:

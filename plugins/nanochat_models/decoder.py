@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nanochat_framework.contracts.attention import Attention
@@ -40,6 +41,10 @@ class Decoder(LanguageModel):
         self.vocab_size, self.max_seq_len = config.vocab_size, config.max_seq_len
         place = config.place()
         self.embedding = TokenEmbedding(config.vocab_size, config.dim)
+        self.embedding_norm: Norm | None = None
+        if config.embedding_norm:
+            self.embedding_norm = config.norm.build(place=place.at("embedding_norm"))
+        self.logit_softcap = config.logit_softcap
         self.blocks = nn.ModuleList(DecoderBlock(config, layer) for layer in range(config.n_layers))
         self.residual: Residual = config.residual.build(place=place.at("residual"))
         self.final_norm: Norm = config.norm.build(place=place.at("final_norm"))
@@ -57,7 +62,8 @@ class Decoder(LanguageModel):
             positions = documents.positions
         else:
             positions = new_positions(states[0].length if states else 0, tokens.shape[1], tokens.device)
-        stream = self.residual.open(self.embedding(tokens))
+        embedded = self.embedding(tokens)
+        stream = self.residual.open(embedded if self.embedding_norm is None else self.embedding_norm(embedded))
         for layer in range(len(self.blocks)):
             state = states[layer] if states else None
             stream = self.run_layer(self._layer, layer, stream, positions, state, documents)
@@ -79,7 +85,9 @@ class Decoder(LanguageModel):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., dim) -> (..., vocab_size), float32."""
         scores = self.embedding.project(hidden) if self.head is None else self.head(hidden)
-        return scores.float()
+        if self.logit_softcap is None:
+            return scores.float()
+        return self.logit_softcap * torch.tanh(scores.float() / self.logit_softcap)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """The head's weight, or the embedding's where they are tied."""

@@ -20,6 +20,14 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "recurrent": {"attention": {"name": "probe/recurrent"}, "ffn": SWIGLU, "norm": AFFINE, "residual": ADD},
     "two-streams": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "probe/two_streams"}},
     "top2": {"attention": GQA, "ffn": {"name": "probe/top2"}, "norm": AFFINE, "residual": ADD},
+    "nanochat": {
+        "attention": {**MHA, "qk_norm": True, "qk_norm_affine": False},
+        "ffn": RELU2,
+        "norm": PLAIN,
+        "residual": ADD,
+        "embedding_norm": True,
+        "logit_softcap": 15.0,
+    },
     "normed-gated-windowed": {
         "attention": {**GQA, "qk_norm": True, "output_gate": True, "window": 5},
         "ffn": SWIGLU,

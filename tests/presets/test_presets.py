@@ -24,6 +24,9 @@ SIZES = {
     "nano_125m": (123_551_232, 125e6),
     "nano_1b": (1_099_157_504, 1.1e9),
     "large_7b": (7_000_559_616, 7.0e9),
+    "nanochat_d20": (560_988_160, 561e6),
+    "nanochat_d26": (1_081_999_360, 1.08e9),
+    "nanochat_d32": (1_879_048_192, 1.88e9),
 }
 # steps, warm-up, sequences x micro-batches, tokens in a sequence, learning rate of matrices: the seeds' table
 TRAINING = {
@@ -33,6 +36,9 @@ TRAINING = {
     "nano_125m": (50_000, 500, 8, 4, 512, 0.02),
     "nano_1b": (100_000, 2_000, 4, 8, 1024, 0.02),
     "large_7b": (300_000, 8_000, 1, 32, 4096, 0.008),
+    "nanochat_d20": (21_400, 0, 32, 8, 2048, 0.02),
+    "nanochat_d26": (41_275, 0, 32, 8, 2048, 0.02),
+    "nanochat_d32": (71_680, 0, 32, 8, 2048, 0.02),
 }
 
 
@@ -83,20 +89,29 @@ def test_training_values_are_the_seeds(name: str, registry: Registry) -> None:
     train, schedule = config.train, config.schedule.config
     assert (train.steps, train.batch_size, train.gradient_accumulation) == (steps, batch, accumulation)
     assert config.data.seq_len == config.model.config.max_seq_len == seq_len
-    assert (schedule.warmup_steps, schedule.stable_fraction, schedule.min_lr_ratio) == (warmup, 0.8, 0.1)
-    muon, lion = config.optimizer
+    last = 0.0 if name.startswith("nanochat") else 0.1
+    assert (schedule.warmup_steps, schedule.stable_fraction, schedule.min_lr_ratio) == (warmup, 0.8, last)
+    muon, *others = config.optimizer
     assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", "muon", lr)
     assert muon.component.config.momentum == 0.95
+    assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
+    if name.startswith("nanochat"):
+        rates = [(rule.match, rule.component.name, rule.component.config.lr) for rule in others]
+        scale = (768 / config.model.config.dim) ** 0.5
+        assert rates[0] == ("embedding", "adamw", pytest.approx(0.2 * scale, rel=1e-3))
+        assert rates[1] == ("*", "adamw", pytest.approx(0.004 * scale, rel=1e-2))
+        assert muon.schedules["momentum"].build(total_steps=steps).multiplier(0) * 0.95 == pytest.approx(0.85, rel=1e-3)
+        return
+    (lion,) = others
     lion_lr = 1e-3 if name == "tiny_cpu" else 1e-4  # its header says why
     assert (lion.match, lion.component.name, lion.component.config.lr) == ("*", "lion", lion_lr)
     assert lion.component.config.betas == (0.9, 0.99)
-    assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_ternary_weights_come_in_whole_groups_that_files_can_hold(name: str, registry: Registry) -> None:
     config = _load(name, registry)
-    if name == "ittybitty_38m":
+    if name == "ittybitty_38m" or name.startswith("nanochat"):
         assert config.quantizer == ()
         return
     (rule,) = config.quantizer

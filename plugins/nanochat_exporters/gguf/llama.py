@@ -129,6 +129,10 @@ def _uniform(description: ModelDescription) -> tuple[SoftmaxAttention, GatedFeed
         raise CannotCarry("the residual has more than one stream; llama has the plain one")
     if description.embedding.scale != 1.0:
         raise CannotCarry(f"{description.embedding.weight.name} is scaled by {description.embedding.scale:g}")
+    if description.embedding_norm is not None:
+        raise CannotCarry("a norm stands between the embedding and the first block; llama has none there")
+    if description.logit_softcap is not None:
+        raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; llama's are not")
     if description.head is not None:
         _no_bias(description.head)
     norms = [description.final_norm, *(n for block in description.blocks for n in (block.mixer_norm, block.ffn_norm))]

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from nanochat_framework.config.data_section import PhaseSection, SourceRule
+from nanochat_framework.config.layers import EXTENDS
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.plugins.registry import Registry
@@ -35,7 +36,8 @@ class KnownKeys:
     def __init__(self, data: Mapping[str, Any], registry: Registry) -> None:
         self._owners = {f"[{name}]": Owner(f"[{name}]", keys) for name, keys in _sections()}
         self._owners["[phase]"] = Owner("[[data.phase]]", _descriptions(PhaseSection))
-        self._homes: dict[str, Owner] = {owner.label: owner for owner in self._owners.values()}
+        self._homes: dict[str, Owner] = {f"under {owner.label}": owner for owner in self._owners.values()}
+        self._homes["at the top of a file, before any [table]"] = Owner("a file", {EXTENDS: "The file below this one."})
         for key, name in _named(data):
             kind = _KINDS.get(key, key)
             try:
@@ -47,7 +49,7 @@ class KnownKeys:
             label = f"{kind} {name}"
             self._owners[f"{key} {name}"] = Owner(label, keys)
             header = section_header(kind) if kind in RunConfig.model_fields else label
-            self._homes.setdefault(header, Owner(label, keys))
+            self._homes.setdefault(f"under {header}", Owner(label, keys))
 
     def owner(self, section: str, name: Any) -> Owner:
         """The owner of a table found under the key `section` that names the component `name`."""
@@ -55,9 +57,8 @@ class KnownKeys:
         return self._owners.get(label) or self._owners.get(f"[{section}]") or Owner(label, {})
 
     def homes(self, key: str, but: str = "") -> list[str]:
-        """Headers under which a key belongs, other than under `but`."""
-        found = [(header, owner) for header, owner in self._homes.items() if key in owner.keys]
-        return [header for header, owner in found if but not in (header, owner.label)]
+        """Where a key belongs, other than to the owner labelled `but`: "under [train]"."""
+        return [home for home, owner in self._homes.items() if key in owner.keys and owner.label != but]
 
 
 def is_array_of_tables(section: str) -> bool:

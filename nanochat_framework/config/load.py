@@ -9,18 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tomli
 from pydantic import BaseModel, ValidationError
 
 from nanochat_framework.config.checks import cross_checks, warnings_about
 from nanochat_framework.config.known_keys import KnownKeys
+from nanochat_framework.config.layers import Layer, merged, owner_of, read_layers
 from nanochat_framework.config.overrides import Override, apply_overrides
-from nanochat_framework.config.presets import find_config
 from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import Selected
-from nanochat_framework.config.toml_lines import key_lines, line_of
-from nanochat_framework.errors import ConfigError, Problem, UsageError
+from nanochat_framework.errors import ConfigError, UsageError
 from nanochat_framework.plugins.registry import Registry
 
 
@@ -29,23 +27,26 @@ class LoadedConfig:
     """A validated configuration and what it came from."""
 
     config: RunConfig
-    path: Path
-    source_bytes: bytes
+    layers: tuple[Layer, ...]
     overrides: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def path(self) -> Path:
+        """The file that was named."""
+        return self.layers[-1].path
+
 
 def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[str | Override] = ()) -> LoadedConfig:
-    """Load a TOML file, or a preset by name, with overrides applied.
+    """Load a TOML file, or a preset by name, with all it extends and with overrides applied.
 
     Raises ConfigError with one line for each mistake (exit code 4 if all of them are plugins that are not there), or
     UsageError if there is no such file or preset.
     """
-    path = find_config(target)
-    source = _read(path)
-    text, data = _parse(path, source)
+    layers = read_layers(target)
+    data = merged(layers)
     applied, problems = apply_overrides(data, overrides)
-    where = partial(_where, path, key_lines(text), applied)
+    where = partial(_where, layers, data, applied)
     try:
         config = validate(data, registry, where)
     except ConfigError as error:
@@ -56,7 +57,7 @@ def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[s
     if problems:
         raise ConfigError(problems)
     texts = tuple(given if isinstance(given, str) else given.text for given in overrides)
-    return LoadedConfig(config, path, source, texts, tuple(warnings_about(config)))
+    return LoadedConfig(config, tuple(layers), texts, tuple(warnings_about(config)))
 
 
 def validate(data: Any, registry: Registry, where: Callable[[Location], str]) -> RunConfig:
@@ -113,32 +114,7 @@ def selections(node: Any) -> Iterator[Selected[Any]]:
             yield from selections(value)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except IsADirectoryError:
-        raise UsageError(f"{path}: is a folder, not a TOML file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _parse(path: Path, source: bytes) -> tuple[str, dict[str, Any]]:
-    try:
-        text = source.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = source[: error.start].count(b"\n") + 1
-        raise ConfigError([Problem(f"{path}:{line}", "", "not UTF-8 text")]) from None
-    try:
-        return text, tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ConfigError([Problem(f"{path}:{error.lineno}", "", f"not TOML: {error.msg}")]) from None
-    except ValueError as error:  # an integer of more digits than Python reads
-        raise ConfigError([Problem(str(path), "", f"not TOML that can be read: {error}")]) from None
-    except RecursionError:
-        raise ConfigError([Problem(str(path), "", "not TOML that can be read: nested too deeply")]) from None
-
-
-def _where(path: Path, lines: dict[Location, int], overrides: Sequence[Override], location: Location) -> str:
+def _where(layers: Sequence[Layer], data: Mapping[str, Any], overrides: Sequence[Override], location: Location) -> str:
     """`file:line` of a key, or the flag that it has its value from."""
     blamed, length = None, -1
     for override in overrides:
@@ -149,5 +125,4 @@ def _where(path: Path, lines: dict[Location, int], overrides: Sequence[Override]
         blamed = next((o for o in reversed(overrides) if o.path[: len(location)] == location), None)
     if blamed is not None:
         return blamed.flag or ("--set" if blamed.path == location else blamed.where)  # the key follows
-    line = line_of(lines, location)
-    return f"{path}:{line}" if line else str(path)
+    return owner_of(layers, data, location).where(location)

@@ -10,6 +10,7 @@ from typing import Any
 import tomli
 
 from nanochat_framework.config.data_section import SourceRule
+from nanochat_framework.config.merge import replaced_by
 from nanochat_framework.config.rules import ComponentTable, OptimizerRule, QuantizerRule
 from nanochat_framework.errors import Problem
 
@@ -70,7 +71,8 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str | Override]) -
     """Change parsed TOML in place, in order; returns what was applied and what could not be.
 
     Tables that do not exist are made; numbers index arrays of tables. Another `name` drops the other keys of its
-    table, which belong to the component named before; keys that overrides set, before or after it, stay.
+    table, which belong to the component named before; keys that overrides set, before or after it, stay. A key that
+    says in another way what a key of the file says takes its place.
     """
     applied: list[Override] = []
     problems: list[Problem] = []
@@ -86,6 +88,7 @@ def _apply(data: dict[str, Any], override: Override, applied: list[Override]) ->
     node: Any = data
     *parents, last = override.path
     for depth, part in enumerate(parents):
+        _make_way(node, override.path[: depth + 1])
         step = _enter(node, part)
         if step is None:
             return Problem(override.where, "", _cannot_enter(override.path[: depth + 1], node))
@@ -97,6 +100,7 @@ def _apply(data: dict[str, Any], override: Override, applied: list[Override]) ->
         if other:
             _forget(node, override.path)
             override = replace(override, table=override.path[:-1])
+        _make_way(node, override.path)
         node[str(last)] = override.value
         if other:
             for earlier in applied:
@@ -109,6 +113,13 @@ def _apply(data: dict[str, Any], override: Override, applied: list[Override]) ->
         return Problem(override.where, "", _cannot_enter(override.path, node))
     applied.append(override)
     return None
+
+
+def _make_way(node: Any, path: Path) -> None:
+    """Drop what a key about to be set says in another way; `node` is the table it stands in."""
+    for other in replaced_by({str(path[-1]): None}, path[:-1]):
+        if isinstance(node, dict):
+            node.pop(other, None)
 
 
 def _forget(table: dict[str, Any], path: Path) -> None:

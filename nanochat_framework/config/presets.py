@@ -25,29 +25,48 @@ def preset_names() -> list[str]:
     return sorted(path.stem.replace("_", "-") for path in presets_dir().glob("*.toml"))
 
 
-def find_config(target: str | Path) -> Path:
+def find_config(target: str | Path, folder: Path | None = None) -> Path:
     """The file of a path or a preset's name; a folder that happens to have a preset's name hides no preset.
 
-    Raises UsageError with near names.
+    A relative path counts from `folder`, the working directory if that is not given. Raises UsageError with near names.
     """
-    path = Path(target)
-    try:
-        found = path.exists() and not path.is_dir()
-    except (OSError, ValueError) as error:  # a name too long for the system, a NUL inside it
-        raise UsageError(f"{str(target)[:60]!r}: not a usable path ({error})") from None
-    if found:
+    path = _path(target, folder)
+    if _is_file(path):
         return path
-    name = str(target).removesuffix(".toml")
-    if name.replace("_", "-") in preset_names():
+    name = _as_name(target)
+    if name in preset_names():
         return _short(presets_dir() / f"{name.replace('-', '_')}.toml")
     if path.is_dir():
-        raise UsageError(f"{target}: is a folder, not a TOML file")
+        raise UsageError(f"{path}: is a folder, not a TOML file")
     import difflib
 
     names = preset_names()
-    near = difflib.get_close_matches(name.replace("_", "-"), names, n=1)
+    near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise UsageError(f"{target}: no such file, and no preset of that name{hint} Presets: {', '.join(names)}")
+    raise UsageError(f"{path}: no such file, and no preset of that name{hint} Presets: {', '.join(names)}")
+
+
+def preset_name(target: str | Path, folder: Path | None = None) -> str | None:
+    """The name of the preset that `find_config` takes this for, None where it is a file's path."""
+    return None if _is_file(_path(target, folder)) else _as_name(target)
+
+
+def _path(target: str | Path, folder: Path | None) -> Path:
+    return Path(target) if folder is None else folder / target
+
+
+def _as_name(target: str | Path) -> str:
+    return str(target).removesuffix(".toml").replace("_", "-")
+
+
+def _is_file(path: Path) -> bool:
+    """Raises UsageError for what is no path at all."""
+    try:
+        if "\0" in str(path):
+            raise ValueError("it has a NUL in it")
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long for the system
+        raise UsageError(f"{str(path)[:60]!r}: not a usable path ({error})") from None
 
 
 def _short(path: Path) -> Path:

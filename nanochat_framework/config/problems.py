@@ -142,7 +142,7 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) 
         return f"{what}; did you mean {near!r}?"
     homes = known.homes(key, but=owner.label)
     if homes:
-        return f"{what}; {key!r} belongs under {homes[0]}"
+        return f"{what}; {key!r} belongs {homes[0]}"
     return f"{what}; it has: {', '.join(owner.keys)}" if owner.keys else f"{what}; it has no settings"
 
 
@@ -155,7 +155,7 @@ def _unknown_section(key: str, value: Any, known: KnownKeys) -> str:
         return f"{what}; did you mean {near!r}?"
     homes = known.homes(key)
     if homes:
-        return f"{what}; {key!r} belongs under {homes[0]}"
+        return f"{what}; {key!r} belongs {homes[0]}"
     return f"{what}; the sections are: {', '.join(map(section_header, RunConfig.model_fields))}"
 
 

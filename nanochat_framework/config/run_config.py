@@ -107,6 +107,5 @@ RESERVED_SECTIONS = {
     "tokenizer": "tokenizer settings",
     "sample": "prompts shown during training",
     "tracker": "experiment trackers",
-    "extends": "inheriting from another file",
 }
 """Tables whose names are kept for parts that are not there yet; using one is an error that says so."""

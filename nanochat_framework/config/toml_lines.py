@@ -7,7 +7,7 @@ brackets; keys inside an inline table have the line of the key that holds it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 Path = tuple[str | int, ...]
 
@@ -40,7 +40,7 @@ def key_lines(text: str) -> dict[Path, int]:
     return lines
 
 
-def line_of(lines: dict[Path, int], path: Sequence[str | int]) -> int | None:
+def line_of(lines: Mapping[Path, int], path: Sequence[str | int]) -> int | None:
     """Line of a path, or of the nearest part of it that has one."""
     found = tuple(path)
     while found and found not in lines:

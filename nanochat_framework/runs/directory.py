@@ -54,8 +54,8 @@ class RunDirectory:
 
     @property
     def config_source(self) -> Path:
-        """The TOML as it was given, byte for byte."""
-        return self.path / "config.source.toml"
+        """The TOML as it was given, byte for byte; what it extends is in further files, see `source_name`."""
+        return self.path / source_name(0)
 
     @property
     def config_resolved(self) -> Path:
@@ -123,7 +123,7 @@ class RunDirectory:
         name: str | None,
         *,
         label: str = "run",
-        source_toml: bytes,
+        sources: Sequence[tuple[str, bytes]],
         resolved: Mapping[str, Any],
         components_lock: Mapping[str, Any] | Sequence[Any],
         overrides: Sequence[str],
@@ -132,15 +132,17 @@ class RunDirectory:
     ) -> RunDirectory:
         """Make a run's folder, whole or not at all. Without a name it gets `<date>_<label>-<number>`.
 
-        `parent` is the run (and checkpoint) that this one starts from, if any. Raises UsageError if the name is taken
+        `sources` are the files of the configuration (path and bytes): the one that was named, the one it extends, and
+        so on. `parent` is the run (and checkpoint) that this one starts from, if any. Raises UsageError if the name is taken
         or unusable or the folder cannot be written, DiskFull if there is no room.
         """
         if name is not None:
             check_name(name)
         resolved_json = _json(resolved)
-        facts = _facts(resolved_json, overrides=list(overrides), argv=list(argv), parent=parent)
+        paths = [path for path, _ in sources]
+        facts = _facts(resolved_json, config_sources=paths, overrides=list(overrides), argv=list(argv), parent=parent)
         content = {
-            "config.source.toml": source_toml,
+            **{source_name(number): source for number, (_, source) in enumerate(sources)},
             "config.resolved.json": resolved_json,
             "components.lock.json": _json(components_lock),
         }
@@ -184,6 +186,11 @@ class RunDirectory:
     def all(cls, runs_dir: Path) -> list[RunDirectory]:
         """All runs in a folder, by name."""
         return [cls(path.parent) for path in sorted(runs_dir.glob("[!.]*/run.json"))]
+
+
+def source_name(number: int) -> str:
+    """File name of the copy of a configuration's source: 0 the one that was named, 1 the one that it extends, ..."""
+    return f"config.source.{number}.toml" if number else "config.source.toml"
 
 
 def check_name(name: str) -> None:

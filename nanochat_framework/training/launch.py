@@ -42,7 +42,7 @@ def start(
             runs_dir or default_runs_dir(),
             name,
             label=loaded.path.stem,
-            source_toml=loaded.source_bytes,
+            sources=[(str(layer.path), layer.source) for layer in reversed(loaded.layers)],
             resolved=config.to_dict(),
             components_lock=components_lock(config),
             overrides=list(loaded.overrides),

@@ -73,7 +73,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         (("dim = 256", 'dim = "256"'), '"256"'),
         (("[train]", "lr = 1\n[train]"), "unknown key for [data]; 'lr' belongs under [[optimizer]]"),
         (("[model]", "lr = 1\n[model]"), "unknown key; 'lr' belongs under [[optimizer]]"),
-        (("[model]", 'extends = "x"\n[model]'), "extends: reserved for inheriting from another file"),
+        (("[train]", '[train]\nextends = "x"'), "'extends' belongs at the top of a file, before any [table]"),
         (("betas = [0.9, 0.99]", "betas = [0.9]"), "optimizer.1.betas.1: is missing: the array is too short"),
         (("betas = [0.9, 0.99]", "betas = [0.9, 1.5]"), "optimizer.1.betas.1: must be less than 1 (got 1.5)"),
         (("seed = 0", "seed = 1979-05-27"), "expected an integer (got the date or time 1979-05-27)"),
@@ -229,5 +229,5 @@ def test_the_source_is_kept_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "crlf.toml"
     path.write_bytes(TINY.replace("\n", "\r\n").encode())
     loaded = load_config(path, registry=REGISTRY)
-    assert loaded.source_bytes == path.read_bytes()
+    assert loaded.layers[-1].source == path.read_bytes()
     assert loaded.config.to_dict() == load_config("tiny-cpu", registry=REGISTRY).config.to_dict()

@@ -26,7 +26,7 @@ SOURCE = b'# mine\r\n[model]\nname = "decoder"\n\xff'
 def create(runs_dir: Path, name: str | None = None, **changes: Any) -> RunDirectory:
     arguments: dict[str, Any] = {
         "label": "nano_125m",
-        "source_toml": SOURCE,
+        "sources": [("my.toml", SOURCE), ("base/base.toml", b"x = 1")],
         "resolved": {"train": {"steps": 5, "lr": 0.1}, "limit": float("inf")},
         "components_lock": [{"kind": "model", "name": "decoder"}],
         "overrides": ["train.steps=5"],
@@ -39,6 +39,7 @@ def test_a_new_run_has_what_it_was_made_from(tmp_path: Path) -> None:
     run = create(tmp_path / "deep" / "runs", "first", parent="earlier@step_00000010")
     assert run.name == "first"
     assert run.config_source.read_bytes() == SOURCE
+    assert (run.path / "config.source.1.toml").read_bytes() == b"x = 1"
     resolved = run.config_resolved.read_bytes()
     assert json.loads(resolved) == {"train": {"steps": 5, "lr": 0.1}, "limit": "Infinity"}
     assert json.loads(run.components_lock.read_text()) == [{"kind": "model", "name": "decoder"}]
@@ -46,6 +47,7 @@ def test_a_new_run_has_what_it_was_made_from(tmp_path: Path) -> None:
     assert info["name"] == "first"
     assert info["argv"] == ["nanochat", "train", "nano-125m"]
     assert info["overrides"] == ["train.steps=5"]
+    assert info["config_sources"] == ["my.toml", "base/base.toml"]
     assert info["parent"] == "earlier@step_00000010"
     assert info["config_sha256"] == hashlib.sha256(resolved).hexdigest()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", info["created"])

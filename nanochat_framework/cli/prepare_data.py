@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nanochat_framework.contracts.source import DocumentSource
@@ -58,6 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--encoder", metavar="NAME", help="gigatoken, tiktoken or tokenizers, instead of the one measured to be fastest"
     )
     parser.add_argument(
+        "--drop-duplicates", action="store_true", help="leave out training documents that nearly repeat others"
+    )
+    parser.add_argument(
         "--validation-fraction", type=float, default=0.05, metavar="X", help="share of bytes to hold out (0.05)"
     )
     parser.add_argument("--seed", type=int, default=0, help="which groups are held out (0)")
@@ -92,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         tokenizer=arguments.tokenizer,
         tokenizer_bytes=arguments.tokenizer_bytes,
         encoder=arguments.encoder,
+        drop_duplicates=arguments.drop_duplicates,
     )
     prepared = prepare(
         _source(arguments, host.registry),
@@ -154,6 +158,19 @@ def _report(prepared: Prepared, output: Path) -> None:
             f"{name:<14}  {facts['documents']:,} documents, {facts['bytes'] / 1e6:.2f} MB, "
             f"{facts['tokens']:,} tokens ({ratio:.2f} bytes each)"
         )
+    _report_overlap(data["overlap"])
     megabytes = prepared.encoded_bytes / 1e6
     speed = f" ({megabytes / prepared.seconds:.1f} MB/s)" if prepared.seconds else ""
     print(f"in {output}: {megabytes:.1f} MB encoded in {prepared.seconds:.1f} s{speed}", file=sys.stderr)
+
+
+def _report_overlap(overlap: dict[str, Any]) -> None:
+    seen, dropped = overlap["held_out_seen"], overlap["dropped_documents"]
+    if seen is not None:
+        sample = f" (1 in {overlap['sampled_one_in']} compared)" if overlap["sampled_one_in"] > 1 else ""
+        print(
+            f"held out        {seen:.2%} of its {overlap['run_tokens']}-token runs occur in training{sample}, "
+            f"{overlap['near_held_out']:,} training documents nearly repeat a held-out one"
+        )
+    left = f", {dropped:,} dropped" if dropped else ""
+    print(f"duplicates      {overlap['repeating_documents']:,} training documents nearly repeat another{left}")

@@ -33,7 +33,8 @@ class Corpus:
         seed: int,
         on_bytes: Callable[[float], None] = lambda amount: None,
     ) -> None:
-        self._source, self._fraction, self._seed = source, fraction, seed
+        self.fraction = fraction
+        self._source, self._seed = source, seed
         self.bytes = self.documents = self._scored = 0
         groups, names = _Sizes(), _Sizes()
         digest = hashlib.sha256()
@@ -75,7 +76,7 @@ class Corpus:
         elif self._by_name:
             print("note: there is one group of documents only; single documents are held out", file=sys.stderr)
         share = sum(sizes.of[unit] for unit in self.held_out or ()) / self.bytes
-        if share > 2 * self._fraction:
+        if share > 2 * self.fraction:
             print(
                 f"note: {share:.0%} of the text is held out, for no group (file, folder, package) is smaller; name more "
                 f"files, or one file of them all",
@@ -84,7 +85,7 @@ class Corpus:
 
     def facts(self) -> dict[str, Any]:
         """What `data.json` says about the split."""
-        if self.cuts_one or not self._fraction:
+        if self.cuts_one or not self.fraction:
             return {"by": "end of the only document" if self.cuts_one else "nothing is held out"}
         by = "document" if self._by_name else "group"
         if self.held_out is None:
@@ -98,7 +99,7 @@ class Corpus:
             documents += 1
             size += len(document.data)
             if self.cuts_one:
-                yield from zip((False, True), cut_in_two(document, self._fraction), strict=True)
+                yield from zip((False, True), cut_in_two(document, self.fraction), strict=True)
             else:
                 yield self._is_held_out(document.name if self._by_name else document.group), document
         if (documents, size) != (self.documents, self.bytes):
@@ -106,7 +107,7 @@ class Corpus:
 
     def _is_held_out(self, unit: str) -> bool:
         if self.held_out is None:
-            return drawn(unit, self._fraction, self._seed)
+            return drawn(unit, self.fraction, self._seed)
         return unit in self.held_out
 
 

@@ -8,41 +8,30 @@ that it is never mistaken for a whole one. What is written depends on the text a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from nanochat_framework.contracts.source import DocumentSource
 from nanochat_framework.data.corpus import Corpus
+from nanochat_framework.data.duplicates import without
 from nanochat_framework.data.encoders import Encoder, build_encoder, fastest_encoder
 from nanochat_framework.data.encoding import Position, cut, encoded
-from nanochat_framework.data.pieces import pieces
-from nanochat_framework.data.split import drawn
-from nanochat_framework.data.token_store import DATA_JSON, SCHEMA_VERSION
-from nanochat_framework.data.token_writer import TokenWriter
+from nanochat_framework.data.overlap import NGRAM, Overlap, measure_overlap
+from nanochat_framework.data.progress import ProgressFactory
+from nanochat_framework.data.token_store import DATA_JSON, SCHEMA_VERSION, TOKEN_DTYPE
+from nanochat_framework.data.token_writer import Finished, TokenWriter
 from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.data.tokenizer_file import PRE_TOKENIZER_NAME
+from nanochat_framework.data.tokenizer_training import Vocabulary, train_tokenizer, training_text
 from nanochat_framework.data.workspace import Workspace
-from nanochat_framework.errors import NanochatError, StoppedOnRequest
+from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
 
 COMMIT_BYTES = 2**26
 """So much text is encoded between two entries in the journal, and at most so much again after a kill."""
-_SAMPLE_PIECE_BYTES = 2**14
 _MEASURED_BYTES = 2**22
-
-
-class Bar(Protocol):
-    """What progress is reported to."""
-
-    def advance(self, amount: float) -> None:
-        """So many bytes more are done."""
-
-
-ProgressFactory = Callable[[str, float | None], AbstractContextManager[Bar]]
-"""(label, total bytes) -> a bar."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class PrepareSettings:
     """What `prepare-data` was asked for.
 
     `tokenizer` reuses one instead of training one of `vocab_size` on at most `tokenizer_bytes` of text; `encoder` is a
-    name, None for the fastest.
+    name, None for the fastest. `drop_duplicates` leaves out training documents that nearly repeat others.
     """
 
     output: Path
@@ -61,6 +50,7 @@ class PrepareSettings:
     tokenizer: Path | None = None
     tokenizer_bytes: int = 200_000_000
     encoder: str | None = None
+    drop_duplicates: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +77,7 @@ def prepare(source: DocumentSource, settings: PrepareSettings, progress: Progres
         "tokenizer": given.fingerprint if given else None,
         "vocab_size": None if given else settings.vocab_size,
         "tokenizer_bytes": None if given else settings.tokenizer_bytes,
+        "drop_duplicates": settings.drop_duplicates,
     }
     with Workspace(settings.output, request) as work:
         try:
@@ -119,8 +110,10 @@ class _Preparation:
         started = perf_counter()
         n_bytes, writers = self._encode(tokenizer, encoder, trained_on)
         seconds = perf_counter() - started
-        data = self._publish(tokenizer, trained_on, [writer for writer in writers if writer.documents])
-        return Prepared(data, n_bytes, seconds)
+        sides = {writer.name: writer.finished() for writer in writers if writer.documents}
+        if "tokens.bin" not in sides:
+            raise UsageError("too little text to hold some of it out; name more, or say --validation-fraction 0")
+        return Prepared(self._publish(tokenizer, trained_on, sides), n_bytes, seconds)
 
     def _tokenizer(self, given: Tokenizer | None) -> tuple[Tokenizer, int]:
         """The tokenizer, and on how many bytes it was trained (0 for a given one)."""
@@ -128,7 +121,11 @@ class _Preparation:
         path = self.work.path("tokenizer.json")
         if journal is not None:
             return Tokenizer.load(path), int(journal["trained_on"])
-        tokenizer, trained_on = (given, 0) if given else train_tokenizer(self.corpus, self.settings, self.progress)
+        if given:
+            tokenizer, trained_on = given, 0
+        else:
+            wanted = Vocabulary(self.settings.vocab_size, self.settings.tokenizer_bytes, self.settings.seed)
+            tokenizer, trained_on = train_tokenizer(self.corpus, wanted, self.progress)
         self.work.write("tokenizer.json", tokenizer.to_json())
         self.work.commit([], {"trained_on": trained_on, "position": [0, 0], "tokens": {}, "val": {}})
         return tokenizer, trained_on
@@ -136,8 +133,8 @@ class _Preparation:
     def _encoder(self, tokenizer: Tokenizer) -> Encoder:
         if self.settings.encoder:
             return build_encoder(self.settings.encoder, tokenizer)
-        sample = "".join(_texts(self.corpus, min(_MEASURED_BYTES, self.corpus.bytes // 8), 1.0, 0))
-        choice = fastest_encoder(tokenizer, sample)
+        sample = b"".join(training_text(self.corpus, min(_MEASURED_BYTES, self.corpus.bytes // 8)))
+        choice = fastest_encoder(tokenizer, sample.decode("utf-8", "ignore"))
         others = [f"{name} {speed:.1f}" for name, speed in choice.speeds.items() if name != choice.encoder.name]
         told = "; ".join([", ".join(others), *choice.left_out.values()])
         _say(f"encoder: {choice.encoder.name}, {choice.speeds[choice.encoder.name]:.1f} MB/s on one thread ({told})")
@@ -171,7 +168,8 @@ class _Preparation:
                     self.work.commit(files, {"trained_on": trained_on, "position": at, **counts})
         return done - before, sides
 
-    def _publish(self, tokenizer: Tokenizer, trained_on: int, writers: list[TokenWriter]) -> dict[str, Any]:
+    def _publish(self, tokenizer: Tokenizer, trained_on: int, sides: dict[str, Finished]) -> dict[str, Any]:
+        overlap, sides = self._overlap(sides, tokenizer)
         data = {
             "schema_version": SCHEMA_VERSION,
             "tokenizer_sha256": tokenizer.fingerprint,
@@ -182,53 +180,43 @@ class _Preparation:
             "text_sha256": self.corpus.sha256,
             "seed": self.settings.seed,
             "split": self.corpus.facts(),
-            "files": {writer.name: writer.facts() for writer in writers},
+            "overlap": overlap,
+            "files": {name: side.facts for name, side in sides.items()},
         }
-        names = ["tokenizer.json", *(name for writer in writers for name in writer.files)]
+        files = {final: name for side in sides.values() for final, name in side.files.items()}
         possible = {f"{side}.{kind}" for side in ("tokens", "val") for kind in ("bin", "starts.bin", "scores.bin")}
-        self.work.publish({name: name for name in names}, last=DATA_JSON, content=data, stale=possible - set(names))
+        self.work.publish(
+            {"tokenizer.json": "tokenizer.json", **files}, last=DATA_JSON, content=data, stale=possible - set(files)
+        )
         return data
 
+    def _overlap(self, sides: dict[str, Finished], tokenizer: Tokenizer) -> tuple[dict[str, Any], dict[str, Finished]]:
+        """What `data.json` says about overlap, and the sides, without near-duplicates where that was asked for."""
+        found, dropped = self._measured(sides), 0
+        if self.settings.drop_duplicates and found.repeats.any():
+            if found.repeats.all():
+                raise UsageError("--drop-duplicates leaves nothing: every document nearly repeats a held-out one")
+            dropped = int(found.repeats.sum())
+            sides = {**sides, "tokens.bin": without(self.work, sides["tokens.bin"], found.repeats, tokenizer)}
+            found = self._measured(sides)
+        facts = {
+            "run_tokens": NGRAM,
+            "held_out_seen": None if found.ngrams_seen is None else round(found.ngrams_seen, 6),
+            "sampled_one_in": found.one_in,
+            "near_held_out": found.near_held_out,
+            "repeating_documents": int(found.repeats.sum()),
+            "dropped_documents": dropped,
+        }
+        return facts, sides
 
-def train_tokenizer(corpus: Corpus, settings: PrepareSettings, progress: ProgressFactory) -> tuple[Tokenizer, int]:
-    """Train on what is not held out, on a sample drawn from the seed where that is too much; how many bytes it was."""
-    available = corpus.bytes * (1 - settings.validation_fraction)
-    limit = settings.tokenizer_bytes
-    share = min(1.0, limit / available)
-    used = 0
-    with progress("reading for the tokenizer", float(min(limit, available))) as bar:
-
-        def texts() -> Iterator[str]:
-            nonlocal used
-            for text in _texts(corpus, limit, share, settings.seed):
-                size = len(text.encode())
-                used += size
-                bar.advance(size)
-                yield text
-
-        tokenizer = Tokenizer.train(texts(), settings.vocab_size)
-    if share < 1:
-        _say(f"tokenizer: trained on a sample of {used / 1e6:,.0f} of {available / 1e6:,.0f} MB (--tokenizer-bytes)")
-    if tokenizer.vocab_size < settings.vocab_size:
-        _say(
-            f"warning: the text has pairs for only {tokenizer.vocab_size} of {settings.vocab_size} tokens; a model may "
-            f"keep vocab_size = {settings.vocab_size}, the rest of its rows stay unused"
+    def _measured(self, sides: dict[str, Finished]) -> Overlap:
+        train, held_out = (
+            self.work.path(sides[name].files[name]) if name in sides else None for name in ("tokens.bin", "val.bin")
         )
-    return tokenizer, used
-
-
-def _texts(corpus: Corpus, limit: int, share: float, seed: int) -> Iterator[str]:
-    """Training text in pieces, each taken with a chance of `share`, until `limit` bytes are reached."""
-    size = 0
-    for number, (held_out, document) in enumerate(corpus):
-        if held_out:
-            continue
-        for part, data in enumerate(pieces(document.data, target=_SAMPLE_PIECE_BYTES)):
-            if share >= 1 or drawn(f"{number}:{part}", share, seed):
-                yield data.decode("utf-8", "ignore")
-                size += len(data)
-                if size >= limit:
-                    return
+        assert train is not None
+        total = sum(side.facts["tokens"] for side in sides.values()) * (2 if held_out else 1)
+        with self.progress("comparing documents", float(total * TOKEN_DTYPE.itemsize)) as bar:
+            return measure_overlap(train, held_out, lambda tokens: bar.advance(tokens * TOKEN_DTYPE.itemsize))
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,6 +12,17 @@ import numpy as np
 from nanochat_framework.data.encoding import Encoded
 from nanochat_framework.data.token_store import SCORE_DTYPE, START_DTYPE, TOKEN_DTYPE, sha256_of
 from nanochat_framework.data.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One side's token files: what `data.json` says of them, and final name -> name in the workspace.
+
+    The order is: tokens, starts, scores where there are some.
+    """
+
+    facts: dict[str, Any]
+    files: dict[str, str]
 
 
 class TokenWriter:
@@ -58,6 +70,7 @@ class TokenWriter:
         for file in of_scores:
             file.write(np.array(scores, dtype=SCORE_DTYPE).tobytes())
 
-    def facts(self) -> dict[str, Any]:
-        """What `data.json` says of the files."""
-        return {**self.counts(), "scores": len(self.files) > 2, "sha256": sha256_of(self._work.path(self.name))}
+    def finished(self) -> Finished:
+        """What was written, once the files are closed."""
+        facts = {**self.counts(), "scores": len(self.files) > 2, "sha256": sha256_of(self._work.path(self.name))}
+        return Finished(facts, {name: name for name in self.files})

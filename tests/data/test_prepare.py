@@ -76,6 +76,7 @@ def test_one_document_gives_its_end(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         (["--text", "nowhere.txt"], "nowhere.txt"),
         (["--text", "{empty}"], "no files"),
+        (["--text", "{tiny}"], "no text"),
         (["--source", "python_stdlb"], "did you mean 'python_stdlib'"),
         (["--source", "synthetic"], "no documents to prepare"),
         (["--source", "python_stdlib", "--vocab-size", "200"], "below 289"),
@@ -87,7 +88,8 @@ def test_bad_requests_are_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    filled = [argument.format(empty=tmp_path / "empty") for argument in arguments]
+    (tmp_path / "tiny").write_text("")
+    filled = [argument.format(empty=tmp_path / "empty", tiny=tmp_path / "tiny") for argument in arguments]
     assert main(["prepare-data", *filled, "--output", str(tmp_path / "out")]) == 2
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1
@@ -144,3 +146,20 @@ def test_options_that_a_source_does_not_have(tmp_path: Path, capsys: pytest.Capt
     ):
         assert main(["prepare-data", *arguments, "--output", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_one_byte_of_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.txt").write_text("x")
+    command = [
+        "prepare-data",
+        "--text",
+        str(tmp_path / "x.txt"),
+        "--vocab-size",
+        "289",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert main(command) == 2
+    assert "too little text to hold some of it out" in capsys.readouterr().err
+    assert main([*command, "--validation-fraction", "0"]) == 0
+    assert len(TokenStore.open(tmp_path / "o" / "tokens.bin")) == 3

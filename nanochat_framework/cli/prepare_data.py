@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nanochat_framework.cli.document_source import add_source_arguments, build_source
+
 if TYPE_CHECKING:
-    from nanochat_framework.contracts.source import DocumentSource
     from nanochat_framework.data.prepare import Prepared
-    from nanochat_framework.plugins import Registry
 
 HELP = "turn text into a tokenizer and token files"
 
@@ -30,18 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument(
-        "--text",
-        nargs="+",
-        metavar="PATH",
-        help="files, folders or patterns; .jsonl, .jsonl.gz, .jsonl.zst and .parquet files by their rows",
-    )
-    parser.add_argument(
-        "--source", metavar="NAME", help="a document source (`nanochat components list source`); text where --text is"
-    )
-    parser.add_argument("--field", metavar="NAME", help="field with the text, or with messages (text, else messages)")
-    parser.add_argument("--score-field", metavar="NAME", help="field with a number that a curriculum orders by")
-    parser.add_argument("--skip-malformed", action="store_true", help="count and leave out malformed rows")
+    add_source_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--vocab-size", type=int, default=4096, metavar="N", help="tokens in the vocabulary (4096)")
     parser.add_argument(
@@ -72,17 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.cli.common import load_host
     from nanochat_framework.cli.progress import Progress
     from nanochat_framework.data.prepare import PrepareSettings, prepare
-    from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
+    from nanochat_framework.data.tokenizer_training import Vocabulary
     from nanochat_framework.errors import UsageError
 
     if not 0 <= arguments.validation_fraction <= 0.5:
         raise UsageError(f"--validation-fraction {arguments.validation_fraction} is not between 0 and 0.5")
-    if arguments.vocab_size < SMALLEST_VOCABULARY:
-        raise UsageError(
-            f"--vocab-size {arguments.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)"
-        )
-    if arguments.tokenizer_bytes < 1_000_000:
-        raise UsageError(f"--tokenizer-bytes {arguments.tokenizer_bytes} is below 1000000; a vocabulary needs text")
+    Vocabulary(arguments.vocab_size, arguments.tokenizer_bytes, arguments.seed).check()
     if arguments.threads < 0:
         raise UsageError(f"--threads {arguments.threads} is negative")
     host = load_host()
@@ -98,55 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
         drop_duplicates=arguments.drop_duplicates,
     )
     prepared = prepare(
-        _source(arguments, host.registry),
+        build_source(arguments, host.registry),
         settings,
         lambda label, total: Progress(label, total, "MB", scale=1e-6),
     )
     _report(prepared, settings.output)
     return 0
-
-
-def _source(arguments: argparse.Namespace, registry: Registry) -> DocumentSource:
-    from pydantic import ValidationError
-
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import UnknownComponent
-
-    if not (arguments.text or arguments.source):
-        raise UsageError("name what to prepare: --text PATH... or --source NAME")
-    try:
-        component = registry.get("source", arguments.source or "text")
-    except UnknownComponent as error:
-        raise UsageError(f"--source: {error}") from None
-    if component.traits["yields"] != "documents":
-        names = [c.name for c in registry.components("source") if c.traits["yields"] == "documents"]
-        raise UsageError(f"--source {component.name} has no documents to prepare; these do: {', '.join(names)}")
-    asked = {
-        "paths": tuple(arguments.text or ()),
-        "field": arguments.field,
-        "score_field": arguments.score_field,
-        "skip_malformed": arguments.skip_malformed,
-    }
-    given = {key: value for key, value in asked.items() if value}
-    config = component.config_class()
-    option = {
-        "paths": "--text",
-        "field": "--field",
-        "score_field": "--score-field",
-        "skip_malformed": "--skip-malformed",
-    }
-    unknown = next((key for key in given if key not in config.model_fields), None)
-    if unknown is not None:
-        raise UsageError(f"{option[unknown]} is not for --source {component.name}")
-    try:
-        filled = config(**given)
-    except ValidationError as error:
-        key = str(error.errors()[0]["loc"][0])
-        raise UsageError(
-            f"--source {component.name} needs {option.get(key, key)}: {error.errors()[0]['msg']}"
-        ) from None
-    source: DocumentSource = component.load_factory()(filled)
-    return source
 
 
 def _report(prepared: Prepared, output: Path) -> None:

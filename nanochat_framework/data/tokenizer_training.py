@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from nanochat_framework.data.corpus import Corpus
 from nanochat_framework.data.pieces import pieces
 from nanochat_framework.data.progress import ProgressFactory
+from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
 from nanochat_framework.data.split import drawn
 from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.errors import UsageError
 
+SMALLEST_SAMPLE = 1_000_000
 _SAMPLE_PIECE_BYTES = 2**14
 
 
@@ -22,6 +25,15 @@ class Vocabulary:
     vocab_size: int
     most_bytes: int
     seed: int
+
+    def check(self) -> None:
+        """Raises UsageError for sizes that make no vocabulary."""
+        if self.vocab_size < SMALLEST_VOCABULARY:
+            raise UsageError(
+                f"--vocab-size {self.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)"
+            )
+        if self.most_bytes < SMALLEST_SAMPLE:
+            raise UsageError(f"--tokenizer-bytes {self.most_bytes} is below {SMALLEST_SAMPLE}; a vocabulary needs text")
 
 
 def train_tokenizer(corpus: Corpus, wanted: Vocabulary, progress: ProgressFactory) -> tuple[Tokenizer, int]:

@@ -16,12 +16,21 @@ HELP = "write a model in a file format such as GGUF"
 EXAMPLES = """\
 examples:
   nanochat export first --to gguf --output first.gguf --check
-  nanochat export runs/first/checkpoints/final --to gguf --output first.gguf --option embedding_type=f16
+  nanochat export runs/first/checkpoints/final --to gguf --output first.gguf --ternary-type tq1_0 --head-type q6_k
   nanochat export first --to gguf --output first.gguf --option architecture=llama    (fails if it is not exact)
 
 MODEL is a run, a checkpoint folder, or a .gguf file. --check reads the file back and compares codes, scales and logits.
 `nanochat components show exporter gguf` lists the options. --checkpoint DIR --gguf FILE is the older form.
 """
+
+
+SHORTHANDS = {
+    "--type": ("type", "storage of float matrices"),
+    "--ternary-type": ("ternary_type", "storage of ternary weights"),
+    "--embedding-type": ("embedding_type", "storage of the embedding"),
+    "--head-type": ("head_type", "storage of the output head"),
+}
+"""Options of exporters that have a flag of their own."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the exporter (repeatable)"
     )
+    for option, (name, what) in SHORTHANDS.items():
+        parser.add_argument(option, metavar="TYPE", help=f"{what}; same as --option {name}=TYPE")
     parser.add_argument("--check", action="store_true", help="read the file back and compare it with the model")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
@@ -54,11 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     target, format_name, output = _what(arguments)
     registry = load_host().registry
     activate(KernelTable(registry))
-    exporter = _exporter(format_name, arguments.option, registry)
+    exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
     bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
     _refuse_mhc(arguments.mhc, bundle)
     report = exporter.export(bundle, output)
-    comparison = _read_back(bundle, output, registry) if arguments.check else None
+    comparison = _read_back(bundle, report, registry) if arguments.check else None
     print(_as_json(report, comparison) if arguments.json else _as_text(report, comparison))
     if comparison is not None and not comparison.as_asked:
         raise NanochatError(f"{output}: what is read back is not the model that was written; do not use this file")
@@ -80,6 +91,11 @@ def _what(arguments: argparse.Namespace) -> tuple[str, str, Path]:
     if arguments.to is None or arguments.output is None:
         raise UsageError("say what to write: --to gguf --output FILE")
     return arguments.model or arguments.checkpoint, arguments.to, arguments.output
+
+
+def _shorthands(arguments: argparse.Namespace) -> list[str]:
+    given = {name: getattr(arguments, option[2:].replace("-", "_")) for option, (name, _) in SHORTHANDS.items()}
+    return [f"{name}={value}" for name, value in given.items() if value is not None]
 
 
 def _exporter(name: str, options: list[str], registry: Registry) -> Exporter:
@@ -129,11 +145,11 @@ def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:
         raise UsageError(f"--mhc {path}: this model has no mHC streams (its residual is {residual}); leave --mhc out")
 
 
-def _read_back(bundle: ModelBundle, path: Path, registry: Registry) -> Comparison:
+def _read_back(bundle: ModelBundle, report: ExportReport, registry: Registry) -> Comparison:
     from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.inference.comparison import compare
 
-    return compare(bundle, bundle_from(path, registry))
+    return compare(bundle, bundle_from(report.path, registry), report.rounded)
 
 
 def _as_text(report: ExportReport, comparison: Comparison | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,24 @@ class ModelBundle:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """What a format does to a float tensor because somebody asked for it: the type's name, and the values it leaves."""
+
+    type_name: str
+    apply: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class ExportReport:
-    """What was written: the file, its size in bytes, and lines for the person (format, storage types, what differs)."""
+    """What was written: the file, its size in bytes, and lines for the person (format, storage types, what differs).
+
+    `rounded` has the tensors that were to be rounded, by parameter name; all others must read back bit for bit.
+    """
 
     path: Path
     n_bytes: int
     lines: tuple[str, ...]
+    rounded: Mapping[str, Rounding] = field(default_factory=dict)
 
 
 class Exporter(ABC):

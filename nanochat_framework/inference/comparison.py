@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nanochat_framework.contracts.exporter import ModelBundle
+from nanochat_framework.contracts.exporter import ModelBundle, Rounding
 from nanochat_framework.inference.bundle import model_from_bundle
 from nanochat_framework.model.quantized import QuantizedWeight
 
@@ -20,8 +21,8 @@ _BATCH, _LONGEST = 2, 128
 class Comparison:
     """What is equal, by tensor name.
 
-    `rounded_floats` are those stored as float16 because somebody asked for it. `logits` is the largest difference on
-    random tokens, divided by the range of the logits.
+    `rounded_floats` are those that came back as the narrower type that somebody asked for leaves them, with its name.
+    `logits` is the largest difference on random tokens, divided by the range of the logits.
     """
 
     n_quantized: int
@@ -30,7 +31,7 @@ class Comparison:
     changed_scales: tuple[str, ...]
     n_floats: int
     changed_floats: tuple[str, ...]
-    rounded_floats: tuple[str, ...]
+    rounded_floats: Mapping[str, str]
     logits: float
 
     @property
@@ -46,30 +47,35 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """For the person."""
-        rounded = f", {len(self.rounded_floats)} rounded to float16" if self.rounded_floats else ""
+        types = ", ".join(sorted(set(self.rounded_floats.values())))
+        rounded = f", {len(self.rounded_floats)} rounded to {types} as asked" if self.rounded_floats else ""
         return [
             f"codes: {_verdict(self.changed_codes, self.n_quantized)} ({self.n_weights:,} weights)",
             f"scales: {_verdict(self.changed_scales, self.n_quantized)}",
-            f"float tensors: {_verdict(self.changed_floats + self.rounded_floats, self.n_floats)}{rounded}",
+            f"float tensors: {_verdict((*self.changed_floats, *self.rounded_floats), self.n_floats)}{rounded}",
             f"logits on random tokens: differ by at most {self.logits:.1e} of their range",
         ]
 
 
-def compare(original: ModelBundle, read_back: ModelBundle) -> Comparison:
-    """Compare tensors bit for bit, and logits on random tokens. Raises UsageError if the models differ in structure."""
+def compare(original: ModelBundle, read_back: ModelBundle, rounded: Mapping[str, Rounding] | None = None) -> Comparison:
+    """Compare tensors bit for bit, and logits on random tokens. Raises UsageError if the models differ in structure.
+
+    `rounded` has the float tensors that the file was to hold in a narrower type: they must be what that type leaves.
+    """
     quantized = {name: t for name, t in original.tensors.items() if isinstance(t, QuantizedWeight)}
     floats = {name: t for name, t in original.tensors.items() if isinstance(t, Tensor)}
     again = {name: read_back.tensors.get(name) for name in original.tensors}
     inexact = [name for name, tensor in floats.items() if not _same_bits(tensor, again[name])]
-    rounded = [name for name in inexact if _same_bits(floats[name].half().float(), again[name])]
+    asked = {name: rounding for name, rounding in (rounded or {}).items() if name in inexact}
+    as_rounded = {n: r.type_name for n, r in asked.items() if _same_bits(r.apply(floats[n]), again[n])}
     return Comparison(
         n_quantized=len(quantized),
         n_weights=sum(weight.codes.numel() for weight in quantized.values()),
         changed_codes=tuple(n for n, w in quantized.items() if not _same_codes(w, again[n])),
         changed_scales=tuple(n for n, w in quantized.items() if not _same_scales(w, again[n])),
         n_floats=len(floats),
-        changed_floats=tuple(name for name in inexact if name not in rounded),
-        rounded_floats=tuple(rounded),
+        changed_floats=tuple(name for name in inexact if name not in as_rounded),
+        rounded_floats=as_rounded,
         logits=_logit_difference(original, read_back),
     )
 

@@ -8,18 +8,33 @@ from pydantic import Field
 
 from nanochat_framework.config.component import ComponentConfig
 
+TableType = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q4_0"]
+"""Types that a table may be rounded to; 32, 16, 16, 8.5, 6.5625 and 4.5 bits a weight."""
+
 
 class GgufConfig(ComponentConfig):
     """`nanochat export MODEL --to gguf --option key=value`."""
 
-    architecture: Literal["auto", "llama", "nanochat"] = Field(
+    architecture: Literal["auto", "llama", "qwen3", "nanochat"] = Field(
         default="auto",
-        description="llama: for stock llama.cpp, or an error that names what it cannot carry; nanochat: our own keys; "
-        "auto: llama where it can carry the model exactly, else nanochat.",
+        description="llama, qwen3 (normalised heads): for stock llama.cpp, or an error that names what it cannot carry; "
+        "nanochat: our own keys; auto: the one of stock llama.cpp that carries the model exactly, else nanochat.",
     )
-    embedding_type: Literal["f32", "f16"] = Field(
+    type: Literal["f32", "f16", "bf16", "q8_0"] = Field(
         default="f32",
-        description="Storage of the embedding and the output head: f32 keeps every bit, f16 halves them and rounds.",
+        description="Storage of matrices that training did not quantise, and of the embedding and the head where they "
+        "have no type of their own. Only f32 keeps every bit.",
+    )
+    ternary_type: Literal["tq2_0", "tq1_0", "q4_0"] = Field(
+        default="tq2_0",
+        description="Storage of ternary weights, in bits a weight 2.0625, 1.6875, 4.5: all exact. Weights that the type "
+        "cannot hold (the first two need scale groups and rows of multiples of 256) go into the next that can.",
+    )
+    embedding_type: TableType | None = Field(
+        default=None, description="Storage of the embedding (and of the head that is tied to it); absent: as `type`."
+    )
+    head_type: TableType | None = Field(
+        default=None, description="Storage of the output head; absent: as `type`, or as the embedding it is tied to."
     )
     model_name: str | None = Field(default=None, description="general.name of the file; the run's name when absent.")
     license: str | None = Field(

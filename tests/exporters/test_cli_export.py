@@ -55,8 +55,8 @@ def test_a_gguf_is_exported_again_bit_for_bit(run: Path, capsys: pytest.CaptureF
 
 def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]
-    assert main([*command, "--option", "embedding_type=f16", "--option", 'model_name="My model"']) == 0
-    assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to float16" in capsys.readouterr().out
+    assert main([*command, "--embedding-type", "f16", "--option", 'model_name="My model"']) == 0
+    assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to F16 as asked" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str
             ["first", "--gguf", "x", "--option", "arch=1"],
             "--option arch: Extra inputs are not permitted (options of gguf: ",
         ),
-        (["first", "--gguf", "x", "--option", "embedding_type=q4"], "--option embedding_type: Input should be"),
+        (["first", "--gguf", "x", "--head-type", "q4"], "--option head_type: Input should be"),
     ],
 )
 def test_refusals(run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanochat_exporters.gguf.blocks import BLOCK_TYPES, Q4_0, Q8_0, TQ2_0, BlockType, Codes, Scales
+from nanochat_exporters.gguf.blocks import BLOCK_TYPES, Q4_0, Q8_0, TQ1_0, TQ2_0, BlockType, Codes, Scales
 
 KINDS = st.sampled_from(list(BLOCK_TYPES.values()))
 
@@ -50,15 +50,16 @@ def test_the_gguf_package_decodes_the_same_values(case: tuple[BlockType, Codes, 
     np.testing.assert_array_equal(decoded, _values(kind, codes, scales))
 
 
-@given(st.integers(0, 2**32 - 1))
+@pytest.mark.parametrize("kind", [TQ1_0, TQ2_0], ids=lambda kind: kind.name)
+@given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=50, deadline=None)
-def test_tq2_0_bytes_are_those_the_gguf_package_writes(seed: int) -> None:
+def test_ternary_bytes_are_those_the_gguf_package_writes(kind: BlockType, seed: int) -> None:
     rng = np.random.default_rng(seed)
     codes = rng.integers(-1, 2, (2, 768)).astype(np.int8)
     codes[:, ::256] = 1  # a block of zeros would leave the package no scale to find
     scales = rng.uniform(1e-3, 10, (2, 3)).astype(np.float16).astype(np.float32)
-    written = gguf.quants.quantize(_values(TQ2_0, codes, scales), gguf.GGMLQuantizationType.TQ2_0)
-    np.testing.assert_array_equal(TQ2_0.pack(codes, scales), written)
+    written = gguf.quants.quantize(_values(kind, codes, scales), gguf.GGMLQuantizationType[kind.name])
+    np.testing.assert_array_equal(kind.pack(codes, scales), written)
 
 
 def test_sizes_are_ggmls() -> None:

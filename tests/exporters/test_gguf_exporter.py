@@ -28,7 +28,7 @@ from nanochat_framework.inference.bundle import model_from_bundle
 from nanochat_framework.inference.comparison import compare
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
-from tests.exporters.models import TERNARY, build, float_twin, small_tokenizer
+from tests.exporters.models import TERNARY, build, float_twin, model_table, small_tokenizer
 from tests.laws.combinations import random_tokens
 
 SMALL: dict[str, Any] = {
@@ -108,7 +108,7 @@ def test_an_architecture_can_be_demanded(registry: Registry, tmp_path: Path) -> 
     assert "asked for" in export(llama_model, tmp_path / "x.gguf", architecture="nanochat").lines[0]
     assert compare(llama_model, GgufImporter().load(tmp_path / "x.gguf", registry)).exact
     _, other = build(registry, [], **{**SMALL, "ffn": {"name": "relu2", "hidden_dim": 64}})
-    with pytest.raises(UsageError, match="llama cannot carry this model: blocks.0.ffn .*architecture=nanochat"):
+    with pytest.raises(UsageError, match="llama cannot carry this model: blocks.0.ffn .*architecture=auto"):
         export(other, tmp_path / "y.gguf", architecture="llama")
     assert not (tmp_path / "y.gguf").exists()
 
@@ -119,13 +119,88 @@ def test_what_blocks_cannot_hold_names_the_tensor(registry: Registry, tmp_path: 
         export(bundle, tmp_path / "x.gguf")
 
 
-def test_a_float16_embedding_is_rounded_and_says_so(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"embedding_type": "f16"}, {"embedding.weight": "F16"}),
+        ({"head_type": "q6_k", "embedding_type": "q4_0"}, {"embedding.weight": "Q4_0", "head.weight": "Q6_K"}),
+        ({"type": "bf16", "head_type": "f32"}, {"embedding.weight": "BF16"}),
+        ({"type": "q8_0"}, {"embedding.weight": "Q8_0", "head.weight": "Q8_0"}),
+    ],
+)
+def test_tables_are_rounded_as_asked_and_it_says_so(
+    registry: Registry, tmp_path: Path, options: dict[str, Any], expected: dict[str, str]
+) -> None:
     _, bundle = build(registry, TERNARY, tie_embeddings=False)
-    report = export(bundle, tmp_path / "x.gguf", embedding_type="f16")
-    assert "rounded to float16" in report.lines[-1]
-    result = compare(bundle, GgufImporter().load(tmp_path / "x.gguf", registry))
-    assert set(result.rounded_floats) == {"embedding.weight", "head.weight"} and not result.changed_floats
-    assert result.as_asked and not result.exact and result.logits < 0.02
+    report = export(bundle, tmp_path / "x.gguf", **options)
+    assert {name: rounding.type_name for name, rounding in report.rounded.items()} == expected
+    for kind in expected.values():
+        assert any(line.startswith(f"rounded to {kind} as asked: ") for line in report.lines)
+    again = GgufImporter().load(tmp_path / "x.gguf", registry)
+    result = compare(bundle, again, report.rounded)
+    assert result.rounded_floats == expected and not result.changed_floats
+    assert result.as_asked and not result.exact and result.logits < 0.1
+    assert set(compare(bundle, again).changed_floats) == set(expected), "what nobody asked for is a change"
+
+
+@pytest.mark.parametrize("kind", ["f32", "f16", "bf16", "q8_0"])
+@pytest.mark.parametrize("changes", [{}, {"ffn": {"name": "relu2", "hidden_dim": 64}}], ids=["llama", "nanochat"])
+def test_plain_models_in_one_type(registry: Registry, tmp_path: Path, kind: str, changes: dict[str, Any]) -> None:
+    """Every matrix in the type asked for, norms in F32; the values are those that the gguf package decodes."""
+    _, bundle = build(registry, [], **{**SMALL, **changes})
+    report = export(bundle, tmp_path / "x.gguf", type=kind)
+    with GgufFile(tmp_path / "x.gguf") as file:
+        assert {(len(t.shape), t.type_name) for t in file.tensors.values()} == {(2, kind.upper()), (1, "F32")}
+    again = GgufImporter().load(tmp_path / "x.gguf", registry)
+    result = compare(bundle, again, report.rounded)
+    assert result.as_asked and result.exact == (kind == "f32")
+    by_name = {t.name: t for t in gguf.GGUFReader(tmp_path / "x.gguf").tensors}
+    file_name = "token_embd.weight" if "token_embd.weight" in by_name else "embedding.weight"
+    values = gguf.quants.dequantize(by_name[file_name].data, by_name[file_name].tensor_type)
+    table = again.tensors["embedding.weight"]
+    assert isinstance(table, torch.Tensor)
+    np.testing.assert_array_equal(values, table.numpy())
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("tq2_0", "2.062"), ("tq1_0", "1.688"), ("q4_0", "4.5")])
+def test_ternary_weights_in_every_type(registry: Registry, tmp_path: Path, kind: str, bits: str) -> None:
+    _, bundle = build(registry, TERNARY)
+    report = export(bundle, tmp_path / "x.gguf", ternary_type=kind)
+    assert any(line.startswith(f"{kind.upper()}: 14 tensors") and f"{bits} bits" in line for line in report.lines)
+    assert compare(bundle, GgufImporter().load(tmp_path / "x.gguf", registry)).exact
+
+
+def test_ternary_weights_that_the_type_cannot_hold(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, TERNARY, ffn={"name": "swiglu", "hidden_dim": 352})
+    report = export(bundle, tmp_path / "x.gguf", ternary_type="tq1_0")
+    assert "not in TQ1_0: blocks.0.ffn.down.weight, which goes into Q4_0" in report.lines
+    assert types_in(tmp_path / "x.gguf")["blk.0.ffn_up.weight"] == "TQ1_0"
+
+
+@pytest.mark.parametrize(
+    ("quantizers", "options", "expected"),
+    [
+        (TERNARY, {"head_type": "f16", "embedding_type": "f32"}, "head_type=f16: the head of this model is its embed"),
+        ([], {"ternary_type": "tq1_0"}, "ternary_type=tq1_0: no weight of this model is ternary"),
+        (
+            [{**TERNARY[0], "group_size": 128}],
+            {"ternary_type": "tq2_0"},
+            "ternary_type=tq2_0: the type holds none of this model's ternary weights",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused(
+    registry: Registry, tmp_path: Path, quantizers: list[dict[str, Any]], options: dict[str, str], expected: str
+) -> None:
+    _, bundle = build(registry, quantizers)
+    with pytest.raises(UsageError, match=expected):
+        export(bundle, tmp_path / "x.gguf", **options)
+
+
+def test_rows_that_blocks_do_not_fit_are_refused(registry: Registry, tmp_path: Path) -> None:
+    _, bundle = build(registry, [], **SMALL)
+    with pytest.raises(UsageError, match="embedding.weight: Q6_K needs rows of a multiple of 256 .* have 32"):
+        export(bundle, tmp_path / "x.gguf", embedding_type="q6_k")
 
 
 def test_comparison_sees_one_changed_bit(registry: Registry) -> None:
@@ -186,9 +261,13 @@ def exported(registry: Registry, tmp_path: Path) -> tuple[ModelBundle, Path]:
     return bundle, tmp_path / "model.gguf"
 
 
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
 @torch.no_grad()
-def test_a_foreign_llama_file_is_read(exported: tuple[ModelBundle, Path], registry: Registry, tmp_path: Path) -> None:
-    bundle, path = exported
+def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path, architecture: str) -> None:
+    attention = {**model_table()["attention"], "qk_norm": architecture == "qwen3"}
+    _, bundle = build(registry, TERNARY, tie_embeddings=False, attention=attention)
+    path = tmp_path / "model.gguf"
+    export(bundle, path, architecture=architecture)
     again = GgufImporter().load(rewrite(path, tmp_path / "foreign.gguf", without_our_keys), registry)
     assert again.quantizers == () and isinstance(again.tensors["blocks.0.ffn.up.weight"], QuantizedWeight)
     tokens = random_tokens(1, 20, 608)
@@ -247,7 +326,11 @@ def add_tensor(contents: Contents) -> Contents:
     [
         (drop_tensor, "has no tensor output.weight"),
         (add_tensor, "no place for its tensor rope_freqs.weight"),
-        (lambda contents: replace(contents, architecture="qwen3"), "architecture 'qwen3'; llama and nanochat"),
+        (
+            lambda contents: replace(contents, architecture="bert"),
+            "architecture 'bert'; llama, qwen3, nanochat can be read",
+        ),
+        (lambda contents: replace(contents, architecture="qwen3"), "nanochat.model is no qwen3 model"),
         (set_key("nanochat.format_version", 2), "format_version 2, this version reads 1"),
         (set_key("nanochat.model", "{"), "nanochat.model is not JSON"),
         (set_key("nanochat.model", None), "nanochat.model is missing"),

@@ -6,7 +6,7 @@ model was made from, and the tensors are named as its parameters. Whoever has th
 
 from __future__ import annotations
 
-from nanochat_exporters.gguf.llama import Placement
+from nanochat_exporters.gguf.stock import Placement
 from nanochat_framework.contracts.exporter import ModelBundle
 
 ARCHITECTURE = "nanochat"

@@ -1,17 +1,19 @@
-"""The GGUF exporter: `llama` where stock llama.cpp can carry the model exactly, else our own dialect."""
+"""The GGUF exporter: an architecture of stock llama.cpp where one carries the model exactly, else our own dialect."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nanochat_exporters.config import GgufConfig
-from nanochat_exporters.gguf import dialect, llama
+from nanochat_exporters.gguf import dialect, stock
+from nanochat_exporters.gguf.choice import StorageChoice
 from nanochat_exporters.gguf.contents import CannotCarry, Contents, Value
 from nanochat_exporters.gguf.file_writer import write_file
+from nanochat_exporters.gguf.float_types import FLOAT_TYPES
 from nanochat_exporters.gguf.provenance import element_count, general_keys, model_keys
 from nanochat_exporters.gguf.storage import StoredTensor, store_float, store_quantized
 from nanochat_exporters.gguf.vocabulary import vocabulary_keys
-from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
+from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle, Rounding
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
 
@@ -24,24 +26,34 @@ class GgufExporter(Exporter):
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
         """Write the file. Raises UsageError naming what cannot be carried, and the remedy."""
+        choice = StorageChoice(self.config, bundle)
         places, architecture, why = self._choose(bundle)
-        tensors = [self._store(bundle, place) for place in places]
+        tensors = [_store(bundle, place, choice) for place in places]
         keys = self._keys(bundle, architecture, tensors, path)
         n_bytes = write_file(Contents(architecture, keys, tensors), path)
-        return ExportReport(path, n_bytes, (why, *_sizes(tensors, n_bytes), *self._rounded()))
+        rounded = {name: FLOAT_TYPES[kind] for name, kind in choice.rounded().items()}
+        return ExportReport(
+            path,
+            n_bytes,
+            (why, *_sizes(tensors, n_bytes), *choice.lines()),
+            rounded={name: Rounding(kind.name, kind.round) for name, kind in rounded.items()},
+        )
 
-    def _choose(self, bundle: ModelBundle) -> tuple[list[llama.Placement], str, str]:
-        if self.config.architecture == "nanochat":
+    def _choose(self, bundle: ModelBundle) -> tuple[list[stock.Placement], str, str]:
+        wanted = self.config.architecture
+        if wanted == dialect.ARCHITECTURE:
             return dialect.placements(bundle), dialect.ARCHITECTURE, _DIALECT + " (asked for)"
+        architecture = stock.best_fit(bundle.description) if wanted == "auto" else stock.STOCK[wanted]
         try:
-            places = llama.placements(bundle.description)
+            places = stock.placements(architecture, bundle.description)
         except CannotCarry as reason:
-            if self.config.architecture == "llama":
+            if wanted != "auto":
                 raise UsageError(
-                    f"architecture llama cannot carry this model: {reason}; use architecture=nanochat"
+                    f"architecture {wanted} cannot carry this model: {reason}; use architecture=auto"
                 ) from None
             return dialect.placements(bundle), dialect.ARCHITECTURE, f"{_DIALECT}, because {reason}"
-        return places, llama.ARCHITECTURE, _LLAMA if bundle.tokenizer else _LLAMA_WITHOUT_TEXT
+        runs = _STOCK if bundle.tokenizer else _STOCK_WITHOUT_TEXT
+        return places, architecture.name, f"architecture {architecture.name}: {runs}"
 
     def _keys(
         self, bundle: ModelBundle, architecture: str, tensors: list[StoredTensor], path: Path
@@ -49,34 +61,24 @@ class GgufExporter(Exporter):
         name = self.config.model_name or str(bundle.metadata.get("name") or path.stem)
         license_name = self.config.license or bundle.metadata.get("license")
         keys = general_keys(tensors, name, license_name)
-        keys |= llama.keys(bundle.description) if architecture == llama.ARCHITECTURE else {}
+        if architecture in stock.STOCK:
+            keys |= stock.keys(stock.STOCK[architecture], bundle.description)
         return keys | vocabulary_keys(bundle.tokenizer, bundle.description.vocab_size) | model_keys(bundle)
 
-    def _store(self, bundle: ModelBundle, place: llama.Placement) -> StoredTensor:
-        if place.name is None:
-            return llama.ones(place)
-        tensor = bundle.tensors[place.name]
-        if isinstance(tensor, QuantizedWeight):
-            stored = store_quantized(place.name, llama.reorder_quantized(tensor, place.heads))
-        else:
-            wide = place.name in self._tables(bundle) and self.config.embedding_type == "f16"
-            stored = store_float(place.name, llama.reorder_rows(tensor, place.heads), "F16" if wide else "F32")
-        return StoredTensor(place.file_name, stored.type_name, stored.shape, stored.data)
 
-    def _tables(self, bundle: ModelBundle) -> set[str]:
-        head = bundle.description.head
-        return {bundle.description.embedding.weight.name} | ({head.weight.name} if head else set())
-
-    def _rounded(self) -> tuple[str, ...]:
-        if self.config.embedding_type == "f32":
-            return ()
-        return ("embedding and head are rounded to float16 (embedding_type=f16)",)
+def _store(bundle: ModelBundle, place: stock.Placement, choice: StorageChoice) -> StoredTensor:
+    if place.name is None:
+        return stock.ones(place)
+    tensor, kind = bundle.tensors[place.name], choice.of(place.name)
+    if isinstance(tensor, QuantizedWeight):
+        stored = store_quantized(place.name, stock.reorder_quantized(tensor, place.heads), kind)
+    else:
+        stored = store_float(place.name, stock.reorder_rows(tensor, place.heads), kind)
+    return StoredTensor(place.file_name, stored.type_name, stored.shape, stored.data)
 
 
-_LLAMA = "architecture llama: stock llama.cpp runs this file"
-_LLAMA_WITHOUT_TEXT = (
-    "architecture llama: stock llama.cpp loads this file but makes no text of it, for the model has no tokenizer"
-)
+_STOCK = "stock llama.cpp runs this file"
+_STOCK_WITHOUT_TEXT = "stock llama.cpp loads this file but makes no text of it, for the model has no tokenizer"
 _DIALECT = "architecture nanochat: read by nanochat, not by stock llama.cpp"
 
 

@@ -1,4 +1,4 @@
-"""The model table of a `llama` file that somebody else wrote, from its architecture keys."""
+"""The model table of a `llama` or `qwen3` file that somebody else wrote, from its architecture keys."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from nanochat_exporters.gguf.file_reader import GgufFile
+from nanochat_exporters.gguf.stock import STOCK
 from nanochat_framework.errors import UsageError
 
 
 def model_table(file: GgufFile) -> dict[str, Any]:
     """The `[model]` table that has this file's shape. Raises UsageError for what the decoder does not have."""
     keys, where = file.keys, str(file.path)
-    if keys.get("llama.expert_count", 0):
+    architecture = STOCK[keys["general.architecture"]]
+    at = architecture.name + "."
+    if keys.get(at + "expert_count", 0):
         raise UsageError(f"{where}: has experts, which the decoder does not have")
-    if keys.get("llama.rope.scaling.type", "none") != "none":
+    if keys.get(at + "rope.scaling.type", "none") != "none":
         raise UsageError(f"{where}: scales its rotary positions, which the decoder does not do")
-    dim, n_heads = _integer(keys, "llama.embedding_length", where), _integer(keys, "llama.attention.head_count", where)
-    head_dim = _integer(keys, "llama.attention.key_length", where, dim // n_heads)
-    for key in ("llama.rope.dimension_count", "llama.attention.value_length"):
+    dim, n_heads = (_integer(keys, at + key, where) for key in ("embedding_length", "attention.head_count"))
+    eps = _number(keys, at + "attention.layer_norm_rms_epsilon", where, None)
+    head_dim = _integer(keys, at + "attention.key_length", where, dim // n_heads)
+    for key in (at + "rope.dimension_count", at + "attention.value_length"):
         if _integer(keys, key, where, head_dim) != head_dim:
             raise UsageError(f"{where}: {key} is not the width of a head ({head_dim}), as the decoder needs")
     table = file.tensors.get("token_embd.weight")
@@ -27,19 +31,20 @@ def model_table(file: GgufFile) -> dict[str, Any]:
     return {
         "name": "decoder",
         "dim": dim,
-        "n_layers": _integer(keys, "llama.block_count", where),
+        "n_layers": _integer(keys, at + "block_count", where),
         "vocab_size": table.shape[0],
-        "max_seq_len": _integer(keys, "llama.context_length", where),
+        "max_seq_len": _integer(keys, at + "context_length", where),
         "tie_embeddings": "output.weight" not in file.tensors,
         "attention": {
             "name": "gqa",
             "n_heads": n_heads,
-            "n_kv_heads": _integer(keys, "llama.attention.head_count_kv", where, n_heads),
+            "n_kv_heads": _integer(keys, at + "attention.head_count_kv", where, n_heads),
             "head_dim": head_dim,
-            "rope_theta": _number(keys, "llama.rope.freq_base", where, 10000.0),
+            "rope_theta": _number(keys, at + "rope.freq_base", where, 10000.0),
+            **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
         },
-        "ffn": {"name": "swiglu", "hidden_dim": _integer(keys, "llama.feed_forward_length", where)},
-        "norm": {"name": "rms", "eps": _number(keys, "llama.attention.layer_norm_rms_epsilon", where, None)},
+        "ffn": {"name": "swiglu", "hidden_dim": _integer(keys, at + "feed_forward_length", where)},
+        "norm": {"name": "rms", "eps": eps},
         "residual": {"name": "add"},
     }
 

@@ -1,4 +1,4 @@
-"""The GGUF importer: files of our exporter with their exact configuration, and llama files of others."""
+"""The GGUF importer: files of our exporter with their exact configuration, and llama and qwen3 files of others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nanochat_exporters.config import GgufImporterConfig
-from nanochat_exporters.gguf import dialect, foreign, llama
+from nanochat_exporters.gguf import dialect, foreign, stock
 from nanochat_exporters.gguf.blocks import BLOCK_TYPES
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
@@ -25,7 +25,7 @@ from nanochat_framework.plugins.registry import Registry
 
 
 class GgufImporter(Importer):
-    """Reads `llama` files and `nanochat` files."""
+    """Reads files of stock architectures and `nanochat` files."""
 
     def load(self, path: Path, registry: Registry) -> ModelBundle:
         """Read a file. Raises UsageError, with the path and the reason, for one that is damaged or of another kind."""
@@ -52,47 +52,51 @@ class GgufImporter(Importer):
 def _configuration(file: GgufFile, registry: Registry) -> Rebuilt:
     """What the file says it is made of, or what its architecture keys amount to."""
     architecture = file.keys.get("general.architecture")
-    if architecture not in (llama.ARCHITECTURE, dialect.ARCHITECTURE):
-        raise UsageError(f"{file.path}: architecture {architecture!r}; llama and nanochat can be read")
+    known = (*stock.STOCK, dialect.ARCHITECTURE)
+    if architecture not in known:
+        raise UsageError(f"{file.path}: architecture {architecture!r}; {', '.join(known)} can be read")
     rebuilt = rebuild(file.keys, str(file.path), registry)
     if rebuilt is not None:
         return rebuilt
     if architecture == dialect.ARCHITECTURE:
         raise UsageError(f"{file.path}: the key nanochat.format_version is missing; the file is damaged")
-    return Rebuilt(select_model(foreign.model_table(file), str(file.path), registry), (), {})
+    return Rebuilt(select_model(foreign.model_table(file), str(file.path), registry), (), {}, foreign=True)
 
 
-def _placements(file: GgufFile, description: ModelDescription) -> list[llama.Placement]:
-    if file.keys["general.architecture"] == dialect.ARCHITECTURE:
+def _placements(file: GgufFile, description: ModelDescription) -> list[stock.Placement]:
+    architecture = file.keys["general.architecture"]
+    if architecture == dialect.ARCHITECTURE:
         if all(part.tensors is not None for part in description.opaque()):
-            return [llama.Placement(spec.name, spec.name, spec.shape) for spec in description.tensors()]
-        return [llama.Placement(entry.name, entry.name, entry.shape) for entry in file.tensors.values()]
+            return [stock.Placement(spec.name, spec.name, spec.shape) for spec in description.tensors()]
+        return [stock.Placement(entry.name, entry.name, entry.shape) for entry in file.tensors.values()]
     try:
-        return llama.placements(description)
+        return stock.placements(stock.STOCK[architecture], description)
     except CannotCarry as reason:
-        raise UsageError(f"{file.path}: its nanochat.model is no llama model ({reason}); the file is damaged") from None
+        raise UsageError(
+            f"{file.path}: its nanochat.model is no {architecture} model ({reason}); the file is damaged"
+        ) from None
 
 
-def _expect_no_others(file: GgufFile, places: list[llama.Placement]) -> None:
+def _expect_no_others(file: GgufFile, places: list[stock.Placement]) -> None:
     known = {place.file_name for place in places}
     odd = next((name for name in file.tensors if name not in known), None)
     if odd is not None:
         raise UsageError(f"{file.path}: the model it describes has no place for its tensor {odd}")
 
 
-def _read(file: GgufFile, place: llama.Placement, rebuilt: Rebuilt) -> Tensor | QuantizedWeight:
+def _read(file: GgufFile, place: stock.Placement, rebuilt: Rebuilt) -> Tensor | QuantizedWeight:
     stored = file.read(place.file_name)
     if stored.shape != place.shape:
         raise UsageError(f"{file.path}: {place.file_name} is {stored.shape}, the model it describes has {place.shape}")
-    if stored.type_name in BLOCK_TYPES and len(stored.shape) > 1:
-        assert place.name is not None
+    assert place.name is not None
+    if stored.type_name in BLOCK_TYPES and (place.name in rebuilt.group_sizes or rebuilt.foreign):
         weight = restore_quantized(
             _named(stored, f"{file.path}: {place.file_name}"), rebuilt.group_sizes.get(place.name)
         )
-        return llama.reorder_quantized(weight, place.heads, back=True)
+        return stock.reorder_quantized(weight, place.heads, back=True)
     values = torch.from_numpy(as_float32(stored)).reshape(place.shape)
     assert values.numel() == prod(place.shape)
-    return llama.reorder_rows(values, place.heads, back=True)
+    return stock.reorder_rows(values, place.heads, back=True)
 
 
 def _named(stored: StoredTensor, name: str) -> StoredTensor:

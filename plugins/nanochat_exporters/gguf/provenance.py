@@ -33,7 +33,7 @@ from nanochat_framework.plugins.registry import Registry
 FORMAT_VERSION = 1
 _QUANTIZATION_VERSION = 2
 """`general.quantization_version` of ggml's present block layouts."""
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "TQ2_0": 37}
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "Q6_K": 18, "BF16": 32, "TQ1_0": 36, "TQ2_0": 37}
 """`general.file_type` (llama_ftype) by the type that most weights have."""
 
 
@@ -72,11 +72,15 @@ def model_keys(bundle: ModelBundle) -> dict[str, Value]:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The configuration that a file carries."""
+    """The configuration that a file carries. `group_sizes` has the tensors that training quantised.
+
+    In a `foreign` file, from which that cannot be known, every tensor of codes counts as quantised.
+    """
 
     model: Selected[Any]
     quantizers: tuple[QuantizerRule, ...]
     group_sizes: Mapping[str, int]
+    foreign: bool = False
 
 
 def rebuild(keys: Mapping[str, Any], where: str, registry: Registry) -> Rebuilt | None:

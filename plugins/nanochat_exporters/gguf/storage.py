@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nanochat_exporters.gguf.blocks import BLOCK_TYPES, BlockType, Scales
+from nanochat_exporters.gguf.blocks import BLOCK_TYPES, Q4_0, Q8_0, TQ2_0, BlockType, Scales
+from nanochat_exporters.gguf.float_types import FLOAT_TYPES
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
 
@@ -35,33 +36,41 @@ class StoredTensor:
 
 
 def store_float(name: str, tensor: Tensor, type_name: str = "F32") -> StoredTensor:
-    """A float tensor as F32 (every bit) or F16 (rounded). Raises UsageError where float16 would overflow."""
+    """A float tensor as F32 (every bit) or rounded to another type. Raises UsageError where that cannot hold it."""
     values = tensor.detach().to("cpu", torch.float32).contiguous().numpy()
-    if type_name == "F16":
-        if np.abs(values).max(initial=0.0) > np.finfo(np.float16).max:
-            raise UsageError(f"{name}: has values beyond float16's range; export with embedding_type=f32")
-        return StoredTensor(name, "F16", values.shape, values.astype(np.float16))
-    return StoredTensor(name, "F32", values.shape, values)
+    kind = FLOAT_TYPES[type_name]
+    if type_name != "F32":
+        kind.check(name, values)
+    return StoredTensor(name, type_name, values.shape, kind.encode(values))
 
 
-def store_quantized(name: str, weight: QuantizedWeight) -> StoredTensor:
-    """Codes and scales in the smallest block type that holds them exactly. Raises UsageError where none does."""
+def store_quantized(name: str, weight: QuantizedWeight, wanted: str | None = None) -> StoredTensor:
+    """Codes and scales in a block type that holds them exactly. Raises UsageError where none does.
+
+    `wanted` is the block type to take if it can hold them; see `choose_block_type`.
+    """
     codes = weight.codes.cpu().numpy()
     scales = weight.scales.cpu().numpy()
-    kind = choose_block_type(name, weight)
+    kind = choose_block_type(name, weight, wanted)
     _check_scales(name, scales)
     data = kind.pack(codes, _scale_of_each_block(scales, weight, kind))
     return StoredTensor(name, kind.name, tuple(codes.shape), data)
 
 
-def choose_block_type(name: str, weight: QuantizedWeight) -> BlockType:
-    """The smallest block type whose blocks lie inside the weight's groups and whose codes reach far enough.
+def is_ternary(weight: QuantizedWeight) -> bool:
+    """Whether every code is -1, 0 or 1."""
+    return int(weight.codes.min()) >= -1 and int(weight.codes.max()) <= 1
 
-    Raises UsageError naming the tensor and the remedy.
+
+def choose_block_type(name: str, weight: QuantizedWeight, wanted: str | None = None) -> BlockType:
+    """A block type whose blocks lie inside the weight's groups and whose codes reach far enough.
+
+    The first of: the wanted one; TQ2_0, the fastest for ternary codes; Q4_0; Q8_0. Raises UsageError naming the tensor
+    and the remedy.
     """
     in_features = weight.codes.shape[-1]
     smallest, largest = int(weight.codes.min()), int(weight.codes.max())
-    for kind in BLOCK_TYPES.values():
+    for kind in ([BLOCK_TYPES[wanted]] if wanted else []) + [TQ2_0, Q4_0, Q8_0]:
         inside_groups = weight.scales.shape[-1] == 1 or weight.group_size % kind.block == 0
         if in_features % kind.block == 0 and inside_groups and kind.smallest <= smallest and largest <= kind.largest:
             return kind

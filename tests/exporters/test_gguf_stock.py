@@ -1,4 +1,4 @@
-"""The llama architecture: what it carries, what it refuses and how it says so."""
+"""The architectures of stock llama.cpp: what they carry, what they refuse and how they say so."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanochat_exporters.gguf import llama
+from nanochat_exporters.gguf import stock
 from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_exporters.gguf.stock import LLAMA, QWEN3
 from nanochat_framework.inference.tables import select_model
 from nanochat_framework.model.description import (
     Block,
@@ -39,8 +40,8 @@ def describe(registry: Registry, **changes: Any) -> ModelDescription:
 @settings(deadline=None)
 def test_reordering_pairs_and_back(heads: int, half: int) -> None:
     rows = torch.arange(heads * 2 * half)
-    moved = llama.reorder_rows(rows, heads)
-    assert torch.equal(llama.reorder_rows(moved, heads, back=True), rows)
+    moved = stock.reorder_rows(rows, heads)
+    assert torch.equal(stock.reorder_rows(moved, heads, back=True), rows)
     for head in range(heads):
         for pair in range(half):
             start = head * 2 * half
@@ -50,9 +51,9 @@ def test_reordering_pairs_and_back(heads: int, half: int) -> None:
 
 def test_keys_and_tensors_of_a_model_it_carries(registry: Registry) -> None:
     description = describe(registry, tie_embeddings=False)
-    keys = llama.keys(description)
+    keys = stock.keys(LLAMA, description)
     assert keys["llama.attention.head_count_kv"] == 2 and keys["llama.rope.dimension_count"] == 64
-    placed = llama.placements(description)
+    placed = stock.placements(LLAMA, description)
     assert {place.name for place in placed} == {spec.name for spec in description.tensors()}
     assert len(placed) == 1 + 9 * 2 + 2
     assert {place.file_name: place.heads for place in placed if place.heads} == {
@@ -60,11 +61,37 @@ def test_keys_and_tensors_of_a_model_it_carries(registry: Registry) -> None:
     }
 
 
+def test_qwen3_is_for_normalised_heads(registry: Registry) -> None:
+    """It has two more norms a layer, and its rotary pairs are ours: no row moves."""
+    plain, normed = (
+        describe(registry, attention={**model_table()["attention"], "qk_norm": on}) for on in (False, True)
+    )
+    assert stock.best_fit(plain) is LLAMA and stock.best_fit(normed) is QWEN3
+    placed = stock.placements(QWEN3, normed)
+    assert {place.name for place in placed} == {spec.name for spec in normed.tensors()}
+    assert {place.file_name for place in placed if place.shape == (64,)} == {
+        f"blk.{layer}.attn_{which}_norm.weight" for layer in range(2) for which in "qk"
+    }
+    assert not any(place.heads for place in placed)
+    keys = stock.keys(QWEN3, normed)
+    assert keys["qwen3.attention.key_length"] == 64 and all(key.startswith("qwen3.") for key in keys)
+    with pytest.raises(CannotCarry, match=r"blocks\.0\.attention does normalise its heads; llama's attention does not"):
+        stock.placements(LLAMA, normed)
+    with pytest.raises(CannotCarry, match=r"attention does not normalise its heads; qwen3's attention does"):
+        stock.placements(QWEN3, plain)
+
+
+def test_norms_of_heads_share_the_eps(registry: Registry) -> None:
+    attention = {**model_table()["attention"], "qk_norm": True, "qk_norm_eps": 1e-5}
+    with pytest.raises(CannotCarry, match="norms have different eps"):
+        stock.placements(QWEN3, describe(registry, attention=attention))
+
+
 def test_norms_without_gains_are_written_as_ones(registry: Registry) -> None:
-    placed = llama.placements(describe(registry, norm={"name": "rms", "affine": False}))
+    placed = stock.placements(LLAMA, describe(registry, norm={"name": "rms", "affine": False}))
     ones = [place for place in placed if place.name is None]
     assert [place.file_name for place in ones][:2] == ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"]
-    assert llama.ones(ones[0]).data.tolist() == [1.0] * 256
+    assert stock.ones(ones[0]).data.tolist() == [1.0] * 256
 
 
 @pytest.mark.parametrize(
@@ -78,7 +105,7 @@ def test_norms_without_gains_are_written_as_ones(registry: Registry) -> None:
 )
 def test_components_it_lacks_are_named(probe_registry: Registry, changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(CannotCarry, match=expected):
-        llama.placements(describe(probe_registry, **changes))
+        stock.placements(LLAMA, describe(probe_registry, **changes))
 
 
 def _parts(description: ModelDescription) -> tuple[Block, SoftmaxAttention, GatedFeedForward, RmsNorm]:
@@ -107,6 +134,6 @@ def test_details_it_lacks_are_named(registry: Registry) -> None:
     }
     for expected, changed in blocks.items():
         with pytest.raises(CannotCarry, match=expected):
-            llama.placements(replace(whole, blocks=(whole.blocks[0], changed)))
+            stock.placements(LLAMA, replace(whole, blocks=(whole.blocks[0], changed)))
     with pytest.raises(CannotCarry, match="scaled by 16"):
-        llama.placements(replace(whole, embedding=Embedding(whole.embedding.weight, scale=16.0)))
+        stock.placements(LLAMA, replace(whole, embedding=Embedding(whole.embedding.weight, scale=16.0)))

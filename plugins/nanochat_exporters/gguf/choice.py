@@ -1,0 +1,87 @@
+"""Which type each tensor of a model is to be stored in: what the options ask for, by the tensor's role."""
+
+from __future__ import annotations
+
+from nanochat_exporters.config import GgufConfig
+from nanochat_exporters.gguf.storage import choose_block_type, is_ternary
+from nanochat_framework.contracts.exporter import ModelBundle
+from nanochat_framework.errors import UsageError
+from nanochat_framework.model import roles
+from nanochat_framework.model.description import TensorSpec, walk
+from nanochat_framework.model.quantized import QuantizedWeight
+
+
+class StorageChoice:
+    """The options applied to a model. Raises UsageError for an option that would change nothing, naming the reason."""
+
+    def __init__(self, config: GgufConfig, bundle: ModelBundle) -> None:
+        self._config, self._bundle = config, bundle
+        self._embedding = bundle.description.embedding.weight.name
+        self._head = bundle.description.head.weight.name if bundle.description.head else None
+        self._roles = {spec.name: spec.role for spec in walk(bundle.description) if isinstance(spec, TensorSpec)}
+        self._ternary = {
+            name: is_ternary(tensor) for name, tensor in bundle.tensors.items() if isinstance(tensor, QuantizedWeight)
+        }
+        self._refuse_what_has_no_effect()
+
+    def of(self, name: str) -> str:
+        """The ggml type of a float tensor, or the one wanted for codes."""
+        if name in self._ternary:
+            return self._config.ternary_type.upper() if self._ternary[name] else "Q4_0"
+        if name in (self._embedding, self._head):
+            return self._table_type(name).upper()
+        return (self._config.type if self._roles.get(name) == roles.MATRIX else "f32").upper()
+
+    def rounded(self) -> dict[str, str]:
+        """Parameter name -> ggml type, of every float tensor that is not stored as F32."""
+        floats = [name for name in self._bundle.tensors if name not in self._ternary]
+        return {name: kind for name in floats if (kind := self.of(name)) != "F32"}
+
+    def lines(self) -> list[str]:
+        """What the person should know: what was rounded, and where the type asked for could not be had."""
+        wanted, instead = self._config.ternary_type.upper(), self._instead()
+        asked = "ternary_type" in self._config.model_fields_set
+        found = [
+            f"not in {wanted}: {name}, which goes into {kind}" for name, kind in list(instead.items())[: 3 * asked]
+        ]
+        rounded = self.rounded()
+        for kind in sorted(set(rounded.values())):
+            names = [name for name, its in rounded.items() if its == kind]
+            what = names[0] if len(names) == 1 else f"{len(names)} float tensors, {names[0]} first,"
+            found.append(f"rounded to {kind} as asked: {what}")
+        return found
+
+    def _table_type(self, name: str) -> str:
+        config = self._config
+        if name == self._head:
+            return config.head_type or config.type
+        return config.embedding_type or (config.head_type if self._head is None else None) or config.type
+
+    def _refuse_what_has_no_effect(self) -> None:
+        config = self._config
+        both = (config.embedding_type, config.head_type)
+        if self._head is None and None not in both and both[0] != both[1]:
+            raise UsageError(
+                f"head_type={both[1]}: the head of this model is its embedding, which embedding_type={both[0]} names"
+            )
+        for option, name in (("embedding_type", self._embedding), ("head_type", self._head or self._embedding)):
+            if name in self._ternary and getattr(config, option) is not None:
+                raise UsageError(f"{option}: training quantised {name}, whose codes are stored as they are")
+        ternary = [name for name, is_so in self._ternary.items() if is_so]
+        if "ternary_type" in config.model_fields_set and len(self._instead()) == len(ternary):
+            why = (
+                "the type holds none of this model's ternary weights"
+                if ternary
+                else "no weight of this model is ternary"
+            )
+            raise UsageError(f"ternary_type={config.ternary_type}: {why}")
+
+    def _instead(self) -> dict[str, str]:
+        """The ternary weights that the wanted type cannot hold, and what they go into."""
+        found = {}
+        for name, is_so in self._ternary.items():
+            weight = self._bundle.tensors[name]
+            if is_so and isinstance(weight, QuantizedWeight):
+                kind = choose_block_type(name, weight, self.of(name)).name
+                found.update({name: kind} if kind != self.of(name) else {})
+        return found

@@ -11,6 +11,8 @@ from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import Problem
 from nanochat_framework.model.description import TensorSpec
 
+LEARNING_RATE = "lr"
+"""The hyperparameter that `[schedule]` is about, and `schedule = { ... }` of an `[[optimizer]]`."""
 Where = Callable[[Location], str]
 
 
@@ -20,6 +22,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
         *_sequence_fits_model(config, where),
         *_phases_follow_each_other(config, where),
         *_phases_fit_the_data(config, where),
+        *_hours_leave_the_steps_open(config, where),
         *_schedules_are_declared(config, where),
         *_compiled_parts_are_checkpointed_whole(config, where),
         *_every_parameter_is_optimised(config, where),
@@ -72,14 +75,35 @@ def _phases_fit_the_data(config: RunConfig, where: Where) -> Iterator[Problem]:
         yield _problem(("data", "sources"), "the weight of one source must be above 0", where)
 
 
+def _hours_leave_the_steps_open(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """What needs the number of steps cannot go with `max_hours`, which fixes it only when training has begun."""
+    if config.train.max_hours is None:
+        return
+    for number, phase in enumerate(config.data.phase):
+        if phase.until is not None:
+            message = "is a share of all steps, whose number train.max_hours leaves open; use until_tokens"
+            yield _problem(("data", "phase", number, "until"), message, where)
+    if all(source.max_epochs for source in config.data.all_sources):
+        message = "leaves open how many tokens are needed, so one source must do without max_epochs"
+        yield _problem(("train", "max_hours"), message, where)
+
+
 def _schedules_are_declared(config: RunConfig, where: Where) -> Iterator[Problem]:
     for number, rule in enumerate(config.optimizer):
         allowed = scheduled_fields(rule)
         for name in rule.schedules:
-            if name not in allowed:
-                message = f"optimizer {rule.component.name} has no scheduled hyperparameter of that name; "
-                message += f"it has: {', '.join(allowed) or 'none'}"
-                yield _problem(("optimizer", number, "schedules", name), message, where)
+            path = ("optimizer", number, "schedules", name)
+            if name == LEARNING_RATE:
+                yield _problem(path, "write it as schedule = { ... } in this table", where)
+            elif name not in allowed:
+                yield _problem(path, _no_such_hyperparameter(rule, allowed), where)
+        if rule.schedule is not None and LEARNING_RATE not in allowed:
+            yield _problem(("optimizer", number, "schedule"), _no_such_hyperparameter(rule, allowed), where)
+
+
+def _no_such_hyperparameter(rule: OptimizerRule, allowed: list[str]) -> str:
+    what = f"optimizer {rule.component.name} has no scheduled hyperparameter of that name"
+    return f"{what}; it has: {', '.join(allowed) or 'none'}"
 
 
 def _compiled_parts_are_checkpointed_whole(config: RunConfig, where: Where) -> Iterator[Problem]:
@@ -119,13 +143,23 @@ def tensors_of(config: RunConfig) -> list[TensorSpec] | None:
 
 def warnings_about(config: RunConfig) -> Iterator[str]:
     """What is allowed and yet probably not meant; shrinking a preset by hand leads here."""
-    warmup = getattr(config.schedule.config, "warmup_steps", 0)
-    if warmup >= config.train.steps:
-        yield f"schedule.warmup_steps {warmup} is not below train.steps {config.train.steps}: the warm-up never ends"
+    yield from _endless_warmups(config)
     tensors = tensors_of(config)
     if tensors is not None:
         yield from _rules_without_parameters(config, tensors)
         yield from _groups_wider_than_rows(config, tensors)
+
+
+def _endless_warmups(config: RunConfig) -> Iterator[str]:
+    schedules = {"schedule": config.schedule}
+    for number, rule in enumerate(config.optimizer):
+        schedules |= {f"optimizer.{number}.schedules.{name}": selected for name, selected in rule.schedules.items()}
+        if rule.schedule is not None:
+            schedules[f"optimizer.{number}.schedule"] = rule.schedule
+    for path, selected in schedules.items():
+        warmup = getattr(selected.config, "warmup_steps", 0)
+        if warmup >= config.train.most_steps:
+            yield f"{path}.warmup_steps {warmup} is not below train.steps {config.train.steps}: the warm-up never ends"
 
 
 def _rules_without_parameters(config: RunConfig, tensors: list[TensorSpec]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from nanochat_framework.config.budgets import settle
 from nanochat_framework.config.checks import cross_checks, warnings_about
 from nanochat_framework.config.known_keys import KnownKeys
 from nanochat_framework.config.layers import Layer, merged, owner_of, read_layers
@@ -18,7 +19,7 @@ from nanochat_framework.config.overrides import Override, apply_overrides
 from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import Selected
-from nanochat_framework.errors import ConfigError, UsageError
+from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.plugins.registry import Registry
 
 
@@ -53,7 +54,10 @@ def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[s
         if not problems:
             raise
         raise ConfigError([*problems, *error.problems]) from None
-    problems += cross_checks(config, where)
+    settled = settle(config)
+    config = settled.config
+    problems += [Problem(where(at), ".".join(map(str, at)), message) for at, message in settled.problems]
+    problems += cross_checks(config, where) if not settled.problems else []
     if problems:
         raise ConfigError(problems)
     texts = tuple(given if isinstance(given, str) else given.text for given in overrides)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nanochat_framework.config.run_config import BUDGETS
 from nanochat_framework.config.toml_lines import Path
 
 ALTERNATIVES: dict[Path, tuple[frozenset[str], ...]] = {
+    ("train",): (frozenset(BUDGETS), frozenset({"gradient_accumulation", "batch_tokens"})),
     ("data",): (frozenset({"source", "sources"}),),
 }
 """Table -> sets of its keys of which each says the same in another way, so that a new one replaces the old."""

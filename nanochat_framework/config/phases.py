@@ -44,8 +44,8 @@ class Phase:
 
 
 def training_phases(config: RunConfig) -> tuple[Phase, ...]:
-    """The phases of a run, without gaps up to `train.steps`; those that a short run leaves no step are left out."""
-    return tuple(_phases(config, config.train.steps))
+    """The phases of a run, without gaps up to its last step; those that a short run leaves no step are left out."""
+    return tuple(_phases(config, config.train.most_steps))
 
 
 def largest_phase(config: RunConfig) -> Phase:
@@ -60,11 +60,21 @@ def planned_tokens(config: RunConfig) -> int:
 
 def steps_within(config: RunConfig, tokens: int) -> int:
     """The most steps that train on no more than that many tokens, at least 1."""
+    return max(1, _most_steps(config, tokens))
+
+
+def steps_reaching(config: RunConfig, tokens: int) -> int:
+    """The fewest steps that train on that many tokens or more."""
+    return 1 + _most_steps(config, tokens - 1)
+
+
+def _most_steps(config: RunConfig, tokens: int) -> int:
+    """The most steps that train on no more than that many tokens."""
 
     def needed(steps: int) -> int:
         return sum(phase.steps * phase.tokens_per_step for phase in _phases(config, steps))
 
-    low, high = 1, 2
+    low, high = 0, 1
     while needed(high) <= tokens:
         low, high = high, 2 * high
     while high - low > 1:

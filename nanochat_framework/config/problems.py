@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nanochat_framework.config.known_keys import KnownKeys, Owner, is_array_of_tables, section_header
+from nanochat_framework.config.layers import EXTENDS
 from nanochat_framework.config.run_config import RESERVED_SECTIONS, RunConfig
 from nanochat_framework.errors import Problem
 
@@ -138,7 +139,7 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) 
     owner = _owner(tuple(parents), data, known)
     what = f"unknown key for {owner.label}"
     near = _near(key, list(owner.keys))
-    if near:
+    if near and key != EXTENDS:
         return f"{what}; did you mean {near!r}?"
     homes = known.homes(key, but=owner.label)
     if homes:

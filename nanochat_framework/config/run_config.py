@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.data_section import DataSection
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
 from nanochat_framework.config.selection import Select, Selected
+
+BUDGETS = ("steps", "tokens", "tokens_per_parameter", "max_hours")
+"""Keys of `[train]` of which one says how long to train."""
+OPEN_END = 10**9
+"""Steps that are planned for where nobody knows yet how many there will be."""
 
 
 class Section(StrictModel):
@@ -19,12 +24,36 @@ class Section(StrictModel):
 class TrainSection(Section):
     """`[train]`: how long, how much at a time, how precisely."""
 
-    steps: int = Field(gt=0, description="Optimizer steps of the whole run.")
+    steps: int | None = Field(default=None, gt=0, le=OPEN_END, description="Optimizer steps of the whole run.")
+    tokens: int | None = Field(
+        default=None,
+        gt=0,
+        le=10**15,
+        description="Tokens to train on, instead of steps: the fewest steps that reach them.",
+    )
+    tokens_per_parameter: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**6,
+        description="Tokens to train on for each parameter of the model, instead of steps.",
+    )
+    max_hours: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**5,
+        description="Hours to train, instead of steps: the first steps are timed, then their number is fixed.",
+    )
     batch_size: int = Field(default=8, gt=0, description="Most sequences in one micro-batch on one device.")
     gradient_accumulation: int = Field(
         default=1,
         gt=0,
         description="Micro-batches of batch_size sequences in one optimizer step; several devices share them out.",
+    )
+    batch_tokens: int | None = Field(
+        default=None,
+        gt=0,
+        le=10**12,
+        description="Tokens in one optimizer step over all devices, instead of gradient_accumulation.",
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32",
@@ -53,6 +82,22 @@ class TrainSection(Section):
     )
     spike_window: int = Field(default=128, ge=2, description="Steps that spike_sigma looks back over.")
     seed: int = Field(default=0, ge=0, description="Seed of initial weights and data order.")
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        given = [key for key in BUDGETS if getattr(self, key) is not None]
+        if len(given) != 1:
+            found = f"there are {' and '.join(given)}" if given else "there is none"
+            raise ValueError(f"say how long to train with one of {', '.join(BUDGETS)}; {found}")
+        if self.batch_tokens is not None and "gradient_accumulation" in self.model_fields_set:
+            raise ValueError("batch_tokens and gradient_accumulation say the same; give one")
+        return self
+
+    @property
+    def most_steps(self) -> int:
+        """The steps of the run; OPEN_END where `max_hours` decides. `budgets.settle` has turned tokens into steps."""
+        assert self.steps is not None or self.max_hours is not None, "settle the budget first"
+        return self.steps or OPEN_END
 
 
 class EvalSection(Section):

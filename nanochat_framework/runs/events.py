@@ -22,6 +22,7 @@ Kind = Literal[
     "checkpoint",
     "evaluation",
     "skipped_step",
+    "steps_fixed",
     "alert",
     "acknowledged",
     "stopped",

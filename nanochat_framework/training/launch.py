@@ -203,12 +203,13 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
     tokens = plan.phase(trainer.step).tokens_per_step
     where = f"{world.size} processes on {module.device.type}" if world.size > 1 else str(module.device)
     begin = f"from step {trainer.step} " if trainer.step else ""
+    end = f"to step {train.steps}" if train.max_hours is None else f"for {train.max_hours:g} hours, steps"
     print(
-        f"{prepared.run.path}: {parameters:,} parameters on {where}, {train.precision}; {begin}to step "
-        f"{trainer.total_steps} of {tokens:,} tokens each",
+        f"{prepared.run.path}: {parameters:,} parameters on {where}, {train.precision}; {begin}{end} of {tokens:,} tokens each",
         file=sys.stderr,
     )
-    for line in [*introduction(plan, trainer.total_steps), *(f"warning: {warning}" for warning in plan.warnings)]:
+    shares = [] if train.steps is None else introduction(plan, train.steps)
+    for line in [*shares, *(f"warning: {warning}" for warning in plan.warnings)]:
         print(line, file=sys.stderr)
 
 

@@ -7,11 +7,12 @@ number when the step is taken, held nowhere, so a first step, a resumed one and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from nanochat_framework.config.checks import LEARNING_RATE
 from nanochat_framework.config.component import ComponentConfig
 from nanochat_framework.config.rules import OptimizerRule, first_match
 from nanochat_framework.config.selection import Selected
@@ -19,18 +20,19 @@ from nanochat_framework.contracts.optimizer import NamedParameter, Optimizer, Op
 from nanochat_framework.contracts.schedule import Schedule
 from nanochat_framework.errors import UsageError
 
-LEARNING_RATE = "lr"
-"""The hyperparameter that `[schedule]` is about; every other one has a schedule only if its table names one."""
 
-
-@dataclass(frozen=True)
+@dataclass
 class OptimizerGroup:
-    """An optimizer with the configured values of its scheduled hyperparameters, and the schedules of some of them."""
+    """An optimizer with the configured values of its scheduled hyperparameters, and the schedules of some of them.
+
+    `chosen` are the schedules as configured, `schedules` what they are over the steps of this run.
+    """
 
     name: str
     optimizer: Optimizer
     values: Mapping[str, float]
-    schedules: Mapping[str, Schedule]
+    chosen: Mapping[str, Selected[Any]]
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     def hyperparameters(self, step: int) -> dict[str, float]:
         """What update number `step` uses."""
@@ -60,10 +62,16 @@ class OptimizerGroups:
         self.groups: list[OptimizerGroup] = []
         for index, rule in enumerate(rules):
             values = scheduled_values(rule.component.config)
-            schedules = _schedules(rule, schedule, f"optimizer.{index}", values, total_steps)
+            chosen = _schedules(rule, schedule, f"optimizer.{index}", values)
             if taken[index]:
                 optimizer = rule.component.build(parameters=taken[index])
-                self.groups.append(OptimizerGroup(names[index], optimizer, values, schedules))
+                self.groups.append(OptimizerGroup(names[index], optimizer, values, chosen))
+        self.schedule_over(total_steps)
+
+    def schedule_over(self, total_steps: int) -> None:
+        """Let the schedules end at that step from now on."""
+        for group in self.groups:
+            group.schedules = {name: each.build(total_steps=total_steps) for name, each in group.chosen.items()}
 
     def step(self, step: int) -> None:
         """Apply update number `step`, counted from 1."""
@@ -130,8 +138,8 @@ def group_names(rules: Sequence[OptimizerRule]) -> list[str]:
 def scheduled_values(config: ComponentConfig) -> dict[str, float]:
     """The values of the fields that a configuration declares with `config.component.scheduled`."""
     values: dict[str, float] = {}
-    for name, field in type(config).model_fields.items():
-        extra = field.json_schema_extra
+    for name, info in type(config).model_fields.items():
+        extra = info.json_schema_extra
         if isinstance(extra, dict) and extra.get("scheduled"):
             values[name] = float(getattr(config, name))
     return values
@@ -154,8 +162,8 @@ def _taken(parameters: Sequence[NamedParameter], rules: tuple[OptimizerRule, ...
 
 
 def _schedules(
-    rule: OptimizerRule, default: Selected[Any], path: str, values: Mapping[str, float], total_steps: int
-) -> dict[str, Schedule]:
+    rule: OptimizerRule, default: Selected[Any], path: str, values: Mapping[str, float]
+) -> dict[str, Selected[Any]]:
     """The schedules of a rule by hyperparameter; `path` is the rule's in the configuration, for messages."""
     if LEARNING_RATE in rule.schedules:
         raise UsageError(f"{path}.schedules.{LEARNING_RATE}: write it as schedule = {{ ... }} in this table")
@@ -169,4 +177,4 @@ def _schedules(
             f"{path}.{key}: {rule.component.name} has no hyperparameter {unknown!r} that follows a schedule; it has "
             f"{', '.join(values) or 'none'}"
         )
-    return {name: selected.build(total_steps=total_steps) for name, selected in chosen.items()}
+    return chosen

@@ -88,14 +88,14 @@ class StatusCallback(Callback):
     def on_start(self, trainer: Trainer) -> None:
         """Running."""
         self.status.update(
-            state="running", step=trainer.step, total_steps=trainer.total_steps, tokens=trainer.tokens, error=None
+            state="running", step=trainer.step, total_steps=trainer.total_steps or 0, tokens=trainer.tokens, error=None
         )
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """A heartbeat."""
         if time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            self.status.update(step=trainer.step, tokens=trainer.tokens)
+            self.status.update(step=trainer.step, total_steps=trainer.total_steps or 0, tokens=trainer.tokens)
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """Name the newest checkpoint."""
@@ -108,7 +108,13 @@ class StatusCallback(Callback):
         else:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         message = None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
-        self.status.update(state=state, step=trainer.step, tokens=trainer.tokens, error=message)
+        self.status.update(
+            state=state,
+            step=trainer.step,
+            total_steps=trainer.total_steps or 0,
+            tokens=trainer.tokens,
+            error=message,
+        )
 
 
 class ProgressCallback(Callback):
@@ -147,13 +153,12 @@ class ProgressCallback(Callback):
 
     def _line(self, trainer: Trainer, step_tokens: int) -> str:
         seconds = max(self._step_seconds or 0.0, 1e-9)  # of a step, by the last twenty or so
-        remaining = (trainer.total_steps - trainer.step) * seconds
-        rate = step_tokens / seconds
-        done = trainer.step / trainer.total_steps
-        return (
-            f"step {trainer.step:>{len(str(trainer.total_steps))}}/{trainer.total_steps} {done:4.0%}"
-            f"  loss {self._loss:.4f}{self._held_out}  {rate:,.0f} tokens/s  {duration(remaining)} left"
-        )
+        rate, total = step_tokens / seconds, trainer.total_steps
+        line = f"loss {self._loss:.4f}{self._held_out}  {rate:,.0f} tokens/s"
+        if total is None:
+            return f"step {trainer.step}  {line}  (timing the first steps)"
+        step, left = f"{trainer.step:>{len(str(total))}}/{total}", duration((total - trainer.step) * seconds)
+        return f"step {step} {trainer.step / total:4.0%}  {line}  {left} left"
 
     def after_evaluation(self, trainer: Trainer, scores: dict[str, float]) -> None:
         """Show held-out scores in the line from now on."""

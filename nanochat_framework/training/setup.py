@@ -17,6 +17,7 @@ from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog, begin_attempt
+from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
@@ -38,6 +39,7 @@ from nanochat_framework.training.run_callbacks import (
     SignalCallback,
     StatusCallback,
 )
+from nanochat_framework.training.time_limit import TimeLimitCallback, fixed_before
 from nanochat_framework.training.train_module import TrainModule
 from nanochat_framework.training.trainer import Trainer
 from nanochat_framework.training.training_data import TrainingData
@@ -80,7 +82,7 @@ def training_steps(config: RunConfig, epochs: int | None) -> RunConfig:
     if epochs is None:
         return config
     steps = TrainingData(config).steps_of(epochs)
-    return config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
+    return config.model_copy(update={"train": config.train.model_copy(update={"steps": steps, "max_hours": None})})
 
 
 def prepare(
@@ -134,6 +136,7 @@ def prepare(
             CheckpointCallback(
                 store, every=config.checkpoint.every, keep_last=config.checkpoint.keep_last, evaluation=evaluation
             ),
+            *_time_limit(config, run),
             *reporting,
             *_configured_callbacks(config),
         ],
@@ -161,9 +164,14 @@ def _reporting(
     opened: list[EventLog] = []
     attempt = int(world.from_main(begin))
     status = StatusFile(run.status)
-    status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps, error=None)
+    status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
     progress = [] if quiet else [ProgressCallback(config.train.log_every)]
     return opened[0], MetricsLog(run.metrics, attempt), [StatusCallback(status), *progress]
+
+
+def _time_limit(config: RunConfig, run: RunDirectory) -> list[Callback]:
+    hours = config.train.max_hours
+    return [] if hours is None else [TimeLimitCallback(hours, fixed_before(read(run.events)))]
 
 
 def _configured_callbacks(config: RunConfig) -> list[Callback]:

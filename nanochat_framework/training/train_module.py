@@ -68,7 +68,7 @@ class TrainModule:
         self.objectives = build_objectives(config, self.model)
         self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk)
         self.parameters = self._named_parameters()
-        self.optimizers = OptimizerGroups(self.parameters, config.optimizer, config.schedule, config.train.steps)
+        self.optimizers = OptimizerGroups(self.parameters, config.optimizer, config.schedule, config.train.most_steps)
         self.loss_scale = LossScale.for_precision(config.train.precision)
         self.spikes = SpikeGuard(config.train.spike_sigma, config.train.spike_window)
 

@@ -44,6 +44,7 @@ class Trainer:
         self.step, self.tokens = step, tokens
         self.world = module.world
         self.total_steps = module.config.train.steps
+        """None until `train.max_hours` has become a number of steps."""
         self.stop_reason: str | None = None
 
     def run(self) -> None:
@@ -51,7 +52,7 @@ class Trainer:
         error: BaseException | None = None
         try:
             self.callbacks.call("on_start", self)
-            while self.step < self.total_steps and self.stop_reason is None:
+            while not self.finished and self.stop_reason is None:
                 self.callbacks.call("before_step", self)
                 result = self.module.step(self.loader.next(), self.step + 1)
                 self.step, self.tokens = result.step, self.tokens + result.tokens
@@ -70,7 +71,7 @@ class Trainer:
     @property
     def finished(self) -> bool:
         """Whether the last step is done."""
-        return self.step >= self.total_steps
+        return self.total_steps is not None and self.step >= self.total_steps
 
     def log(self, metrics: dict[str, float]) -> None:
         """Write one metrics record of the present step."""

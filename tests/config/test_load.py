@@ -136,6 +136,26 @@ def test_a_small_model_warns_and_loads() -> None:
     assert unused.warnings == ("optimizer.0: match = 'matrx' takes no parameter of this model",)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('schedules = { lr = { name = "constant" } }', "optimizer.0.schedules.lr: write it as schedule = { ... }"),
+        ('schedules = { lr = "constant", betas = "constant" }', "schedules.betas: optimizer muon has no scheduled"),
+    ],
+)
+def test_schedules_that_training_would_refuse(tmp_path: Path, line: str, message: str) -> None:
+    text = TINY.replace("momentum = 0.95", f"momentum = 0.95\n{line}")
+    number = line_number(text, "schedules = ")
+    assert any(found.startswith(f"{number}: ") and message in found for found in problems(tmp_path, text))
+
+
+def test_every_warm_up_that_never_ends_is_told() -> None:
+    changes = ["optimizer.0.schedule={name='linear',warmup_steps=9000}", "optimizer.0.schedules.momentum.name=cosine"]
+    loaded = load_config("tiny-cpu", registry=REGISTRY, overrides=changes)
+    (warning,) = loaded.warnings
+    assert warning.startswith("optimizer.0.schedule.warmup_steps 9000 is not below train.steps 5000")
+
+
 def test_schedules_of_undeclared_hyperparameters(tmp_path: Path) -> None:
     text = TINY.replace("momentum = 0.95", 'momentum = 0.95\nschedules = { betas = { name = "constant" } }')
     assert any("no scheduled hyperparameter" in line for line in problems(tmp_path, text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
     _refuse_mhc(arguments.mhc, bundle)
     report = exporter.export(bundle, output)
-    comparison = _read_back(bundle, report, registry) if arguments.check else None
-    print(_as_json(report, comparison) if arguments.json else _as_text(report, comparison))
-    if comparison is not None and not comparison.as_asked:
+    check = _read_back(exporter, bundle, report, registry) if arguments.check else None
+    print(_as_json(report, check) if arguments.json else _as_text(report, check))
+    if check is not None and not check.comparison.as_asked:
         raise NanochatError(f"{output}: what is read back is not the model that was written; do not use this file")
     return 0
 
@@ -145,25 +146,44 @@ def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:
         raise UsageError(f"--mhc {path}: this model has no mHC streams (its residual is {residual}); leave --mhc out")
 
 
-def _read_back(bundle: ModelBundle, report: ExportReport, registry: Registry) -> Comparison:
+@dataclass(frozen=True)
+class _Check:
+    """What was read back. `left_out`: difference of logits between the trained model and what the format holds of it.
+
+    `others` are lines on what other programs read.
+    """
+
+    comparison: Comparison
+    left_out: float
+    others: tuple[str, ...]
+
+
+def _read_back(exporter: Exporter, bundle: ModelBundle, report: ExportReport, registry: Registry) -> _Check:
     from nanochat_framework.inference.bundle import bundle_from
-    from nanochat_framework.inference.comparison import compare
+    from nanochat_framework.inference.comparison import compare, logit_difference
 
-    return compare(bundle, bundle_from(report.path, registry), report.rounded)
+    written, read_back = exporter.as_written(bundle), bundle_from(report.path, registry)
+    left_out = 0.0 if written is bundle else logit_difference(bundle, written)
+    return _Check(compare(written, read_back, report.rounded), left_out, exporter.check(read_back, report.path))
 
 
-def _as_text(report: ExportReport, comparison: Comparison | None) -> str:
+def _as_text(report: ExportReport, check: _Check | None) -> str:
     lines = [str(report.path), *(f"  {line}" for line in report.lines)]
-    if comparison is not None:
-        lines += ["read back:", *(f"  {line}" for line in comparison.lines())]
+    if check is not None:
+        lines += ["read back:", *(f"  {line}" for line in (*check.comparison.lines(), *check.others))]
+        if check.left_out:
+            lines.append(
+                f"  the trained model's logits differ from the file's by at most {check.left_out:.1e} of their range"
+            )
     return "\n".join(lines)
 
 
-def _as_json(report: ExportReport, comparison: Comparison | None) -> str:
+def _as_json(report: ExportReport, check: _Check | None) -> str:
     import json
     from dataclasses import asdict
 
     record: dict[str, Any] = {"path": str(report.path), "bytes": report.n_bytes, "lines": list(report.lines)}
-    if comparison is not None:
-        record["check"] = {"exact": comparison.exact, **asdict(comparison)}
+    if check is not None:
+        facts = {"left_out": check.left_out, "others": list(check.others)}
+        record["check"] = {"exact": check.comparison.exact, **asdict(check.comparison), **facts}
     return json.dumps(record)

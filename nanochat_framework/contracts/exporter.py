@@ -62,10 +62,24 @@ class Exporter(ABC):
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
         """Write to a temporary name and rename. Raises UsageError, naming the component, for what it cannot carry."""
 
+    def as_written(self, bundle: ModelBundle) -> ModelBundle:
+        """The model that the file stands for: `bundle` itself, unless the format rounds or leaves out part of it."""
+        return bundle
+
+    def check(self, read_back: ModelBundle, path: Path) -> tuple[str, ...]:
+        """Hold what other programs make of the file against what our reader does; lines for the person.
+
+        Raises NanochatError where one of them disagrees.
+        """
+        return ()
+
 
 class Importer(ABC):
     """Reads a model from one format. Factory: `build(config)`."""
 
     @abstractmethod
     def load(self, path: Path, registry: Registry) -> ModelBundle:
-        """Read. Raises UsageError, with the path and the reason, for a file that is not what it should be."""
+        """Read a file, or a folder that has one of its marker files.
+
+        Raises UsageError, with the path and the reason, for one that is not what it should be.
+        """

@@ -18,6 +18,7 @@ from nanochat_framework.model.build import build_model
 from nanochat_framework.model.linear import Linear, for_each_linear
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.training.checkpoint import META, MODEL, read_meta, read_tensors
@@ -29,6 +30,8 @@ CHECKPOINTS = "checkpoints"
 def bundle_from(target: Path | str, registry: Registry, *, runs_dir: Path | None = None) -> ModelBundle:
     """Find and read the model that a person named: a path, or the name of a run under `runs_dir` (default: ./runs).
 
+    A path is a run, a checkpoint, or a file or folder that an importer reads.
+
     Of a run, the best checkpoint by held-out loss is taken, else the final one, else the newest whole one. Raises
     UsageError, saying what was looked for, where there is nothing to read.
     """
@@ -38,6 +41,9 @@ def bundle_from(target: Path | str, registry: Registry, *, runs_dir: Path | None
     if (path / META).is_file():
         return bundle_from_checkpoint(path, registry)
     if not (path / CHECKPOINTS).is_dir():
+        importer = _importer_of_folder(path, registry) if path.is_dir() else None
+        if importer is not None:
+            return importer.load(path, registry)
         try:
             path = RunDirectory.find(runs_dir or default_runs_dir(), str(target)).path
         except UsageError as error:
@@ -134,15 +140,21 @@ def _load(model: LanguageModel, tensors: Mapping[str, Tensor], where: object) ->
 
 
 def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain facts about a checkpoint: where it is, how far it was trained, where its data lay."""
+    """Plain facts about a checkpoint: where it is, how far it was trained, on what, and how well it predicts."""
     inside_run = path.parent.name == CHECKPOINTS
     facts = {fact: meta[fact] for fact in ("step", "tokens") if isinstance(meta.get(fact), int)}
-    source = meta["config"].get("data", {}).get("source", {}).get("path")
+    data = meta["config"].get("data", {})
+    sources = [source for source in (data.get("source"), *data.get("sources", ())) if source]
+    paths = [source["path"] for source in sources if isinstance(source.get("path"), str)]
+    evaluation = meta.get("callbacks", {}).get("EvaluationCallback", {})
+    of_these_weights = evaluation.get("latest_step") == meta.get("step")
     return {
         "name": path.parent.parent.name if inside_run else path.name,
         "checkpoint": str(path),
         **facts,
-        **({"data_dir": str(Path(source).parent)} if isinstance(source, str) else {}),
+        **({"data_dir": str(Path(paths[0]).parent)} if paths else {}),
+        "data": [str(source.get("path", source.get("name"))) for source in sources],
+        **({"held_out": evaluation["latest"]} if of_these_weights and evaluation.get("latest") else {}),
     }
 
 
@@ -150,8 +162,20 @@ def _import(path: Path, registry: Registry) -> ModelBundle:
     importers = registry.components("importer")
     for component in importers:
         if path.suffix.lower() in component.traits["suffixes"]:
-            importer = component.load_factory()(component.config_class()())
-            assert isinstance(importer, Importer)
-            return importer.load(path, registry)
+            return _importer(component).load(path, registry)
     known = ", ".join(suffix for component in importers for suffix in component.traits["suffixes"])
     raise UsageError(f"{path}: no importer reads {path.suffix or 'such'} files (known: {known or 'none'})")
+
+
+def _importer_of_folder(path: Path, registry: Registry) -> Importer | None:
+    """What reads a folder, by the files in it; None if nothing does."""
+    for component in registry.components("importer"):
+        if any((path / marker).is_file() for marker in component.traits["markers"]):
+            return _importer(component)
+    return None
+
+
+def _importer(component: Component) -> Importer:
+    importer = component.load_factory()(component.config_class()())
+    assert isinstance(importer, Importer)
+    return importer

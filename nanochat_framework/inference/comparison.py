@@ -49,9 +49,12 @@ class Comparison:
         """For the person."""
         types = ", ".join(sorted(set(self.rounded_floats.values())))
         rounded = f", {len(self.rounded_floats)} rounded to {types} as asked" if self.rounded_floats else ""
-        return [
+        quantized = [
             f"codes: {_verdict(self.changed_codes, self.n_quantized)} ({self.n_weights:,} weights)",
             f"scales: {_verdict(self.changed_scales, self.n_quantized)}",
+        ]
+        return [
+            *(quantized if self.n_quantized else ()),
             f"float tensors: {_verdict((*self.changed_floats, *self.rounded_floats), self.n_floats)}{rounded}",
             f"logits on random tokens: differ by at most {self.logits:.1e} of their range",
         ]
@@ -76,7 +79,7 @@ def compare(original: ModelBundle, read_back: ModelBundle, rounded: Mapping[str,
         n_floats=len(floats),
         changed_floats=tuple(name for name in inexact if name not in as_rounded),
         rounded_floats=as_rounded,
-        logits=_logit_difference(original, read_back),
+        logits=logit_difference(original, read_back),
     )
 
 
@@ -97,7 +100,8 @@ def _same_bits(tensor: Tensor, other: Tensor | QuantizedWeight | None) -> bool:
 
 
 @torch.no_grad()
-def _logit_difference(original: ModelBundle, read_back: ModelBundle) -> float:
+def logit_difference(original: ModelBundle, read_back: ModelBundle) -> float:
+    """Largest difference of two models' logits on random tokens, as a share of the range of the first's."""
     tokens = random_tokens(original.description.vocab_size, original.description.max_seq_len)
     first = model_from_bundle(original)(tokens)
     second = model_from_bundle(read_back)(tokens)

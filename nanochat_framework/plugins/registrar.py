@@ -126,9 +126,20 @@ class Registrar:
         """A writer of a file format; see `contracts.exporter`."""
         self.register("exporter", name, config=config, factory=factory, summary=summary)
 
-    def importer(self, name: str, *, config: str, factory: str, summary: str, suffixes: tuple[str, ...]) -> None:
-        """A reader of a file format, chosen by the file's suffix; see `contracts.exporter`."""
-        self.register("importer", name, config=config, factory=factory, summary=summary, suffixes=suffixes)
+    def importer(
+        self,
+        name: str,
+        *,
+        config: str,
+        factory: str,
+        summary: str,
+        suffixes: tuple[str, ...] = (),
+        markers: tuple[str, ...] = (),
+    ) -> None:
+        """A reader of a format; see `contracts.exporter`. It is chosen by a file's suffix, or by a file in a folder."""
+        self.register(
+            "importer", name, config=config, factory=factory, summary=summary, suffixes=suffixes, markers=markers
+        )
 
     def source(self, name: str, *, config: str, factory: str, summary: str, yields: str) -> None:
         """Where data comes from; `yields` is "documents" (text to prepare) or "tokens" (ready to train on)."""

@@ -114,6 +114,7 @@ class EvaluationCallback(Callback):
         self.best_loss: float | None = None
         self.best_step = 0
         self.latest: dict[str, float] = {}
+        self.latest_step = 0
         self.improved_at: int | None = None
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -123,7 +124,7 @@ class EvaluationCallback(Callback):
         scores = trainer.evaluate()
         if not scores:
             return
-        self.latest = scores
+        self.latest, self.latest_step = scores, result.step
         trainer.log(scores)
         trainer.events.write("evaluation", step=result.step, **scores)
         if self.best_loss is None or scores["eval/loss"] < self.best_loss:
@@ -131,9 +132,11 @@ class EvaluationCallback(Callback):
             self.improved_at = result.step
 
     def state(self) -> dict[str, Any]:
-        """The best loss so far and its step."""
-        return {"best_loss": self.best_loss, "best_step": self.best_step, "latest": self.latest}
+        """The best loss so far and its step; the latest scores and theirs."""
+        best = {"best_loss": self.best_loss, "best_step": self.best_step}
+        return {**best, "latest": self.latest, "latest_step": self.latest_step}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on comparing."""
         self.best_loss, self.best_step, self.latest = state["best_loss"], state["best_step"], state["latest"]
+        self.latest_step = state.get("latest_step", 0)

@@ -20,10 +20,23 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".mhc_file:build_mhc_exporter",
         summary="The mixing weights of an mHC model, as the .mhc file of the earlier system",
     )
+    registrar.exporter(
+        "huggingface",
+        config=".config:HuggingFaceConfig",
+        factory=".huggingface.exporter:build_huggingface_exporter",
+        summary="A folder for transformers: Llama, or Qwen3 where heads are normalised",
+    )
     registrar.importer(
         "gguf",
         config=".config:GgufImporterConfig",
         factory=".gguf.importer:build_gguf_importer",
         summary="GGUF files of this exporter, and llama-architecture files of others",
         suffixes=(".gguf",),
+    )
+    registrar.importer(
+        "huggingface",
+        config=".config:HuggingFaceImporterConfig",
+        factory=".huggingface.importer:build_huggingface_importer",
+        summary="Folders of transformers: Llama and Qwen3, weights in safetensors",
+        markers=("config.json",),
     )

@@ -48,3 +48,20 @@ class GgufImporterConfig(ComponentConfig):
 
 class MhcFileConfig(ComponentConfig):
     """`--to mhc`: the file's format leaves nothing to choose."""
+
+
+class HuggingFaceConfig(ComponentConfig):
+    """`nanochat export MODEL --to huggingface --option key=value`."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="Number format of the weights; fp32 keeps every bit."
+    )
+    shard_gb: float = Field(default=5.0, gt=0, description="Largest file of weights, in units of 10^9 bytes.")
+    model_name: str | None = Field(default=None, description="Title of the model card; the run's name when absent.")
+    license: str | None = Field(default=None, description="License in the model card (an SPDX name); none when absent.")
+
+
+class HuggingFaceImporterConfig(ComponentConfig):
+    """`nanochat import FOLDER --option key=value`."""
+
+    tokenizer: bool = Field(default=True, description="Whether tokenizer.json is read; weights alone need none.")

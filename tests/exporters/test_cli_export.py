@@ -59,6 +59,24 @@ def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str
     assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to F16 as asked" in capsys.readouterr().out
 
 
+def test_a_folder_for_transformers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the format leaves out is measured, and transformers reads the folder; the folder is a model again."""
+    pytest.importorskip("transformers")
+    assert main(["export", "first", "--to", "huggingface", "--output", "hf", "--check"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("hf\n  LlamaForCausalLM: transformers reads this folder\n")
+    assert "14 matrices are written as the numbers that their ternary codes and scales stand for" in text
+    assert "float tensors: all of 20 tensors equal bit for bit" in text and "codes:" not in text
+    assert ": logits differ by at most" in text and "its tokenizer gives the same ids" in text
+    assert "the trained model's logits differ from the file's by at most" in text
+    assert main(["generate", "hf", "--prompt", "import", "--max-tokens", "3", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["tokens"]) <= 3
+    command = ["export", "hf", "--to", "huggingface", "--output", "hf2", "--option", "precision=bf16"]
+    assert main([*command, "--check", "--json"]) == 0
+    check = json.loads(capsys.readouterr().out)["check"]
+    assert check["left_out"] == 0.0 and set(check["rounded_floats"].values()) == {"bfloat16"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

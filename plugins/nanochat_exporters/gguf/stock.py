@@ -65,7 +65,7 @@ class Placement:
 
 def keys(architecture: StockArchitecture, description: ModelDescription) -> dict[str, Value]:
     """The architecture's keys. Raises CannotCarry."""
-    attention, ffn, norm = _uniform(architecture, description)
+    attention, ffn, norm = shared_shape(architecture, description)
     assert attention.rotary is not None
     found: dict[str, Value] = {
         "context_length": description.max_seq_len,
@@ -86,7 +86,7 @@ def keys(architecture: StockArchitecture, description: ModelDescription) -> dict
 
 def placements(architecture: StockArchitecture, description: ModelDescription) -> list[Placement]:
     """Every tensor of the file, in order. Raises CannotCarry for what the architecture has no place for."""
-    _uniform(architecture, description)
+    shared_shape(architecture, description)
     table = description.embedding.weight
     found = [Placement("token_embd.weight", table.name, table.shape)]
     for index, block in enumerate(description.blocks):
@@ -149,7 +149,7 @@ def _head_norms(attention: SoftmaxAttention) -> list[tuple[str, RmsNorm]]:
     return [(letter, norm) for letter, norm in (("q", attention.query_norm), ("k", attention.key_norm)) if norm]
 
 
-def _uniform(
+def shared_shape(
     architecture: StockArchitecture, description: ModelDescription
 ) -> tuple[SoftmaxAttention, GatedFeedForward, RmsNorm]:
     """The attention, feed-forward and norm that all layers share in shape. Raises CannotCarry where they do not."""
@@ -161,9 +161,9 @@ def _uniform(
     if description.embedding.scale != 1.0:
         raise CannotCarry(f"{description.embedding.weight.name} is scaled by {description.embedding.scale:g}")
     if description.embedding_norm is not None:
-        raise CannotCarry("a norm stands between the embedding and the first block; llama has none there")
+        raise CannotCarry(f"a norm stands between the embedding and the first block; {name} has none there")
     if description.logit_softcap is not None:
-        raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; llama's are not")
+        raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; {name}'s are not")
     if description.head is not None:
         _no_bias(description.head)
     attentions = [_checked_attention(architecture, block.mixer) for block in description.blocks]

@@ -1,0 +1,1 @@
+"""Folders as transformers reads and writes them: `config.json`, safetensors, `tokenizer.json`."""

@@ -1,0 +1,103 @@
+"""The architectures of transformers that the decoder shares, and the names that a folder gives to its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_exporters.gguf.stock import LLAMA, QWEN3, StockArchitecture, best_fit, shared_shape
+from nanochat_framework.model.description import (
+    GatedFeedForward,
+    Linear,
+    ModelDescription,
+    Norm,
+    RmsNorm,
+    SoftmaxAttention,
+)
+
+CLASSES = {"LlamaForCausalLM": LLAMA, "Qwen3ForCausalLM": QWEN3}
+"""transformers' classes, and the same architectures by llama.cpp's names, which are transformers' `model_type` too."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a tensor stands: its name in the folder and in the model (None: ones, for a norm without a gain)."""
+
+    file_name: str
+    name: str | None
+    shape: tuple[int, ...]
+
+
+def class_of(description: ModelDescription) -> tuple[str, StockArchitecture]:
+    """The class that carries a model. Raises CannotCarry, naming the part that it has no place for."""
+    architecture = best_fit(description)
+    shared_shape(architecture, description)
+    return next((name, known) for name, known in CLASSES.items() if known is architecture)
+
+
+def placements(description: ModelDescription) -> list[Placement]:
+    """Every tensor of the folder, in order. Raises CannotCarry for what the architecture has no place for."""
+    class_of(description)
+    table = description.embedding.weight
+    found = [Placement("model.embed_tokens.weight", table.name, table.shape)]
+    for index, block in enumerate(description.blocks):
+        attention, ffn = block.mixer, block.ffn
+        assert isinstance(attention, SoftmaxAttention) and isinstance(ffn, GatedFeedForward)
+        at = f"model.layers.{index}."
+        found += [
+            _norm(at + "input_layernorm", block.mixer_norm),
+            _linear(at + "self_attn.q_proj", attention.query),
+            _linear(at + "self_attn.k_proj", attention.key),
+            _linear(at + "self_attn.v_proj", attention.value),
+            _linear(at + "self_attn.o_proj", attention.output),
+            *([_norm(at + "self_attn.q_norm", attention.query_norm)] if attention.query_norm else []),
+            *([_norm(at + "self_attn.k_norm", attention.key_norm)] if attention.key_norm else []),
+            _norm(at + "post_attention_layernorm", block.ffn_norm),
+            _linear(at + "mlp.gate_proj", ffn.gate),
+            _linear(at + "mlp.up_proj", ffn.up),
+            _linear(at + "mlp.down_proj", ffn.down),
+        ]
+    found.append(_norm("model.norm", description.final_norm))
+    if description.head is not None:
+        found.append(_linear("lm_head", description.head))
+    return found
+
+
+def config_json(description: ModelDescription, dtype: str) -> dict[str, Any]:
+    """`config.json` without the ids of special tokens; `dtype` is torch's name of the weights' type.
+
+    The base of the rotary frequencies stands in it twice: transformers 5 reads `rope_parameters`, what came before, and
+    llama.cpp's and vLLM's readers, `rope_theta`. Raises CannotCarry.
+    """
+    class_name, architecture = class_of(description)
+    attention, ffn, norm = shared_shape(architecture, description)
+    assert attention.rotary is not None
+    return {
+        "architectures": [class_name],
+        "model_type": architecture.name,
+        "vocab_size": description.vocab_size,
+        "hidden_size": description.dim,
+        "intermediate_size": ffn.gate.out_features,
+        "num_hidden_layers": len(description.blocks),
+        "num_attention_heads": attention.n_heads,
+        "num_key_value_heads": attention.n_kv_heads,
+        "head_dim": attention.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": description.max_seq_len,
+        "rms_norm_eps": norm.eps,
+        "rope_theta": attention.rotary.theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": attention.rotary.theta},
+        "tie_word_embeddings": description.head is None,
+        "attention_bias": False,
+        **({"mlp_bias": False} if architecture is LLAMA else {"use_sliding_window": False}),
+        "torch_dtype": dtype,
+    }
+
+
+def _norm(file_name: str, norm: Norm) -> Placement:
+    assert isinstance(norm, RmsNorm)
+    return Placement(f"{file_name}.weight", norm.weight.name if norm.weight else None, (norm.dim,))
+
+
+def _linear(file_name: str, linear: Linear) -> Placement:
+    return Placement(f"{file_name}.weight", linear.weight.name, linear.weight.shape)

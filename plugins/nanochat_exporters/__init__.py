@@ -26,6 +26,12 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".huggingface.exporter:build_huggingface_exporter",
         summary="A folder for transformers: Llama, or Qwen3 where heads are normalised",
     )
+    registrar.exporter(
+        "safetensors",
+        config=".config:SafetensorsConfig",
+        factory=".safetensors_file:build_safetensors_exporter",
+        summary="One safetensors file with codes, scales, configuration and tokenizer, bit for bit",
+    )
     registrar.importer(
         "gguf",
         config=".config:GgufImporterConfig",
@@ -39,4 +45,11 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".huggingface.importer:build_huggingface_importer",
         summary="Folders of transformers: Llama and Qwen3, weights in safetensors",
         markers=("config.json",),
+    )
+    registrar.importer(
+        "safetensors",
+        config=".config:SafetensorsConfig",
+        factory=".safetensors_file:build_safetensors_importer",
+        summary="Safetensors files of this exporter",
+        suffixes=(".safetensors",),
     )

@@ -65,3 +65,7 @@ class HuggingFaceImporterConfig(ComponentConfig):
     """`nanochat import FOLDER --option key=value`."""
 
     tokenizer: bool = Field(default=True, description="Whether tokenizer.json is read; weights alone need none.")
+
+
+class SafetensorsConfig(ComponentConfig):
+    """One safetensors file, out or in: nothing to choose."""

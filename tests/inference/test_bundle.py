@@ -101,7 +101,7 @@ def test_a_torn_checkpoint_is_refused_by_name(run: Path, registry: Registry) -> 
     [
         ("frist", "no model 'frist': no such file or folder, and no run 'frist' in .*did you mean 'first'"),
         ("folder", "a folder without meta.json or checkpoints/"),
-        ("model.bin", r"model.bin: no importer reads .bin files \(known: .gguf\)"),
+        ("model.bin", r"model.bin: no importer reads .bin files \(known: .gguf, .safetensors\)"),
         ("noise.gguf", "noise.gguf: not a usable GGUF file"),
     ],
 )

@@ -12,7 +12,7 @@ help:
 	@echo "make demo      train a small ternary model on the Python standard library (about 10 minutes on 2 cores)"
 	@echo "make test      environment and test suite"
 	@echo "make test-all  the slow tests too"
-	@echo "make lint      ruff, mypy, import contracts"
+	@echo "make lint      ruff, mypy, import contracts, presets against their schema"
 	@echo "make env       only the environment, in .venv"
 	@echo "make clean     remove .venv and the demo's output"
 
@@ -39,6 +39,7 @@ lint: env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/tombi lint --offline --quiet configs
 
 clean:
 	rm -rf .venv "$(DEMO_DIR)" build *.egg-info

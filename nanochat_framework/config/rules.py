@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -21,9 +22,9 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
-from nanochat_framework.config.selection import Select, Selected, select
+from nanochat_framework.config.selection import COMPONENT_MARK, Select, Selected, select
 
 
 class ComponentTable(BaseModel):
@@ -57,6 +58,12 @@ class ComponentTable(BaseModel):
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return table
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        made = handler(schema)
+        handler.resolve_ref_schema(made)[COMPONENT_MARK] = cls.kind
+        return made
 
     @model_serializer(mode="wrap")
     def _join(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

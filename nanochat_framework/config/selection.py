@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import GetCoreSchemaHandler, ValidationError, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from nanochat_framework.config.component import ComponentConfig
@@ -18,6 +18,8 @@ from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry, UnknownComponent
 
 ConfigT = TypeVar("ConfigT", bound=ComponentConfig)
+COMPONENT_MARK = "x-component"
+"""Key in a field's JSON Schema that says "a component of this kind"; `config.schema` puts the alternatives there."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Select:
             self._validate,
             serialization=core_schema.plain_serializer_function_ser_schema(lambda selected: selected.to_dict()),
         )
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        return {COMPONENT_MARK: self.kind}
 
     def _validate(self, value: Any, info: ValidationInfo) -> Selected[Any]:
         return select(self.kind, value, info)

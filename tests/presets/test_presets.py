@@ -12,6 +12,7 @@ from nanochat_framework.config.load import load_config
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.planning.inventory import take_inventory
 from nanochat_framework.planning.parameters import count_parameters
+from nanochat_framework.planning.plan import make_plan
 from nanochat_framework.plugins import Registry
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "models"
@@ -73,6 +74,22 @@ def test_the_header_states_the_size_to_the_parameter(name: str, registry: Regist
     assert int(stated[1].replace(",", "")) == count.total
     for part in count.parts:
         assert f"{part.parameters:,}" in _header(name), f"the header leaves out {part.name}"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_header_tells_what_it_takes(name: str, registry: Registry) -> None:
+    header = _header(name)
+    for word in ("Hardware:", "Memory:", "Work:"):
+        assert word in header
+    memory = re.search(r"Memory: ([\d.]+) GB on (the CPU|a GPU)", header)
+    work = re.search(r"Work: (\d\.\d\de\d\d) operations", header)
+    assert memory is not None
+    assert work is not None
+    device = "cpu" if memory[2] == "the CPU" else "cuda"
+    config = load_config(name, registry=registry, overrides=[f"hardware.device={device}"]).config
+    plan = make_plan(config, name=name)
+    assert plan.memory.row(config.train.batch_size).total == pytest.approx(float(memory[1]) * 1e9, rel=0.15)
+    assert plan.training_flops == pytest.approx(float(work[1]), rel=0.01)
 
 
 def test_ittybitty_is_three_equal_parts(registry: Registry) -> None:

@@ -22,7 +22,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "use it": {
         "eval": ("evaluate", "score a model on held-out text and tasks"),
-        "generate": ("generate", "go on from a prompt, once"),
+        "generate": ("generate", "go on from prompts, once"),
         "export": ("export", "write a model in a file format such as GGUF"),
     },
     "look around": {

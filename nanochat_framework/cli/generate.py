@@ -1,25 +1,44 @@
-"""`nanochat generate`: text from a prompt, once."""
+"""`nanochat generate`: text from prompts, once."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from nanochat_framework.cli.prompts import Prompt, read_prompts
+from nanochat_framework.cli.text_options import (
+    add_model_options,
+    add_sampling_options,
+    generation_settings,
+    load_generator,
+    with_logit_bias,
+)
+from nanochat_framework.errors import UsageError
 
 if TYPE_CHECKING:
-    from nanochat_framework.inference.engine import Completion, GenerationSettings, TextGenerator
+    from nanochat_framework.data.tokenizer import Tokenizer
+    from nanochat_framework.inference.continuation import Completion
+    from nanochat_framework.inference.engine import TextGenerator
+    from nanochat_framework.inference.logprobs import TokenLogprob
+    from nanochat_framework.inference.settings import GenerationSettings
 
-HELP = "go on from a prompt, once"
+HELP = "go on from prompts, once"
 
 EXAMPLES = """\
 examples:
   nanochat generate first --prompt "import os"
-  nanochat generate model.gguf --prompt "def read(path):" --max-tokens 80 --temperature 0.7 --top-k 40 --seed 1
+  nanochat generate model.gguf --prompt "def read(path):" -m 80 -t 0.7 --top-k 40 --seed 1
   cat story.txt | nanochat generate first --prompt - --stop "The end"
-  nanochat generate first --prompt "Once" --samples 3 --json
+  nanochat generate first --prompt "Once" --prompt "Twice" --samples 3 --json
+  nanochat generate first --prompts-file prompts.txt --batch-size 16 --jsonl > texts.jsonl
 
-MODEL is a run, a checkpoint folder, or a .gguf file. Text goes to stdout as it is made, speed to stderr.
+MODEL is a run, a checkpoint folder, or a .gguf file. Text goes to stdout, speed to stderr. One text is shown as it is
+made; several are made together, and come in the order of their prompts.
 """
 
 
@@ -27,113 +46,151 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
-    parser.add_argument("--prompt", required=True, metavar="TEXT", help="text to go on from; - reads it from stdin")
-    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default 256)")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 is greedy (default 0.8)")
     parser.add_argument(
-        "--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)"
+        "--prompt", action="append", default=[], metavar="TEXT", help="text to go on from; - reads stdin (repeatable)"
     )
     parser.add_argument(
-        "--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)"
-    )
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text (repeatable)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="draws the same tokens again (default 0)")
-    parser.add_argument(
-        "--samples", type=int, default=1, metavar="N", help="texts from the prompt, seeds SEED, SEED+1, ..."
+        "--prompts-file",
+        type=Path,
+        metavar="FILE",
+        help='a prompt a line; of a .jsonl file each line is a string or has a "prompt"',
     )
     parser.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where it runs (default auto)"
+        "--samples", type=int, default=1, metavar="N", help="texts from each prompt, seeds SEED, SEED+1, ..."
     )
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 takes all cores (default)")
-    parser.add_argument("--json", action="store_true", help="one line of JSON for each text")
-    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    parser.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="texts that are made at a time (default 8)"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="one array of records, at the end")
+    output.add_argument("--jsonl", action="store_true", help="one record a line, each as soon as its turn has come")
+    parser.add_argument(
+        "--logprobs",
+        type=int,
+        metavar="N",
+        help="with --json or --jsonl: log-probabilities of the drawn tokens and of the N likeliest",
+    )
+    add_model_options(parser)
+    add_sampling_options(parser)
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text that was asked for and made."""
+
+    prompt: Prompt
+    prompt_index: int
+    sample: int
+    settings: GenerationSettings
+    completion: Completion
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load the model, read the prompt once, generate each sample from it."""
-
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.inference.prefix import read_prompt
-
-    for option, least in (("samples", 1), ("threads", 0)):
-        if getattr(arguments, option) < least:
-            raise UsageError(f"--{option} must be at least {least}, not {getattr(arguments, option)}")
-    settings = [_settings(arguments, arguments.seed + number) for number in range(arguments.samples)]
-    prompt = _prompt(arguments.prompt)
-    generator, name = _load(arguments)
-    ids = generator.prompt(prompt)
-    prefix = read_prompt(generator.model, ids) if arguments.samples > 1 else ids
-    for number, each in enumerate(settings):
-        completion = generator.generate(prefix, each, on_text=None if arguments.json else _show)
-        if arguments.json:
-            print(_as_json(name, prompt, each, completion), flush=True)
-        else:
-            _finish(completion, f"sample {number + 1} of {len(settings)}: " if len(settings) > 1 else "")
+    """Check everything that can be checked before the model is loaded; then generate and show."""
+    for option in ("samples", "batch_size"):
+        if getattr(arguments, option) < 1:
+            flag = f"--{option.replace('_', '-')}"
+            raise UsageError(f"{flag} must be at least 1, not {getattr(arguments, option)}")
+    as_data = arguments.json or arguments.jsonl
+    if arguments.logprobs is not None and not as_data:
+        raise UsageError("--logprobs are written with --json or --jsonl only; add one of them")
+    settings = generation_settings(arguments, logprobs=arguments.logprobs)
+    prompts = read_prompts(arguments.prompt, arguments.prompts_file)
+    generator, name = load_generator(arguments)
+    settings = with_logit_bias(settings, arguments, generator.tokenizer)
+    if len(prompts) * arguments.samples == 1 and not as_data:
+        _stream(generator, prompts[0], settings)
+        return 0
+    texts = generate_all(generator, prompts, settings, arguments.samples, arguments.batch_size)
+    if as_data:
+        _write_records(texts, name, generator.tokenizer, lines=arguments.jsonl)
+    else:
+        _show_all(texts)
     return 0
 
 
-def _load(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
-    """The model on its device, with its tokenizer, and its name."""
-    import torch
+def generate_all(
+    generator: TextGenerator, prompts: list[Prompt], settings: GenerationSettings, samples: int, batch_size: int
+) -> Iterator[Text]:
+    """Every sample of every prompt, `batch_size` at a time; yielded in order, each as soon as it is made.
 
-    from nanochat_framework.cli.common import load_host
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
-    from nanochat_framework.inference.engine import TextGenerator
-    from nanochat_framework.kernels.table import KernelTable, activate
-    from nanochat_framework.training.setup import choose_device
+    The n-th sample of each prompt has the n-th seed. Raises UsageError, naming the prompt, where one cannot be read.
+    """
+    from nanochat_framework.inference.batch import BatchGenerator
 
-    device, registry = choose_device(arguments.device), load_host().registry
-    activate(KernelTable(registry))
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
-    if bundle.tokenizer is None:
-        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
-    model = model_from_bundle(bundle, device=device)
-    return TextGenerator(model, bundle.tokenizer), str(bundle.metadata.get("name"))
-
-
-def _settings(arguments: argparse.Namespace, seed: int) -> GenerationSettings:
-    from nanochat_framework.inference.engine import GenerationSettings
-    from nanochat_framework.inference.sampling import Sampling
-
-    sampling = Sampling(temperature=arguments.temperature, top_k=arguments.top_k, top_p=arguments.top_p, seed=seed)
-    return GenerationSettings(max_tokens=arguments.max_tokens, sampling=sampling, stop=tuple(arguments.stop))
+    batch = BatchGenerator(generator, batch_size)
+    asked = []
+    for index, prompt in enumerate(prompts):
+        for sample in range(samples):
+            own = replace(settings, sampling=replace(settings.sampling, seed=settings.sampling.seed + sample))
+            try:
+                continuation = batch.add(generator.prompt(prompt.text), own)
+            except UsageError as error:
+                raise UsageError(f"{prompt.where}: {error}" if prompt.where else str(error)) from None
+            asked.append((Text(prompt, index, sample, own, continuation.completion), continuation))
+    for text, continuation in asked:
+        while not continuation.finished:
+            batch.step()
+        yield text
 
 
-def _prompt(text: str) -> bytes:
-    """The bytes that were typed or piped in, UTF-8 or not."""
-    import os
-
-    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
-
-
-def _show(piece: str) -> None:
-    print(piece, end="", flush=True)
-
-
-def _finish(completion: Completion, sample: str) -> None:
-    """End a text: a newline after it, the speed on stderr."""
+def _stream(generator: TextGenerator, prompt: Prompt, settings: GenerationSettings) -> None:
+    completion = generator.generate(
+        generator.prompt(prompt.text), settings, on_text=lambda piece: print(piece, end="", flush=True)
+    )
     print(flush=True)
+    _report(completion, "")
+
+
+def _show_all(texts: Iterator[Text]) -> None:
+    started, n_texts, n_tokens = time.perf_counter(), 0, 0
+    for text in texts:
+        print(text.completion.text, flush=True)
+        _report(text.completion, f"prompt {text.prompt_index + 1}, sample {text.sample + 1}: ")
+        n_texts, n_tokens = n_texts + 1, n_tokens + len(text.completion.tokens)
+    seconds = time.perf_counter() - started
+    print(f"together: {n_texts} texts, {n_tokens} tokens, {n_tokens / seconds:.1f} tokens/s", file=sys.stderr)
+
+
+def _report(completion: Completion, which: str) -> None:
+    """The speed of a text, on stderr."""
     speed = f"{len(completion.tokens)} tokens, {completion.tokens_per_second:.1f} tokens/s"
     prompt = f"prompt {completion.prompt_tokens} tokens"
-    print(f"{sample}{speed} ({prompt}), ended by {completion.finish_reason}", file=sys.stderr)
+    print(f"{which}{speed} ({prompt}), ended by {completion.finish_reason}", file=sys.stderr)
 
 
-def _as_json(name: str, prompt: bytes, settings: GenerationSettings, completion: Completion) -> str:
+def _write_records(texts: Iterator[Text], name: str, tokenizer: Tokenizer, *, lines: bool) -> None:
     import json
 
+    records = (_record(name, text, tokenizer) for text in texts)
+    if lines:
+        for record in records:
+            print(json.dumps(record), flush=True)
+    else:
+        print(json.dumps(list(records), indent=1))
+
+
+def _record(name: str, text: Text, tokenizer: Tokenizer) -> dict[str, Any]:
+    completion = text.completion
     record = {
         "model": name,
-        "prompt": prompt.decode("utf-8", "replace"),
+        "prompt": text.prompt.text.decode("utf-8", "replace"),
+        "prompt_index": text.prompt_index,
+        "sample": text.sample,
         "text": completion.text,
         "tokens": completion.tokens,
         "finish_reason": completion.finish_reason,
         "prompt_tokens": completion.prompt_tokens,
-        "seed": settings.sampling.seed,
+        "seed": text.settings.sampling.seed,
         "prompt_seconds": round(completion.prompt_seconds, 6),
         "tokens_per_second": round(completion.tokens_per_second, 2),
     }
-    return json.dumps(record)
+    if text.settings.logprobs is None:
+        return record
+
+    def entry(token: TokenLogprob) -> dict[str, Any]:
+        spelled = tokenizer.decode([token.token])
+        return {"token": token.token, "text": spelled, "logprob": round(token.logprob, 6)}
+
+    logprobs = [{**entry(drawn), "top": [entry(each) for each in drawn.top]} for drawn in completion.logprobs]
+    return {**record, "logprobs": logprobs}

@@ -31,8 +31,9 @@ class Attention(nn.Module, ABC):
         Args:
             x: (batch, seq, dim), normalised.
             positions: (seq,) int64, the positions of x; they continue after `state.length`. With documents (batch, seq):
-                they start again at 0 in each.
-            state: what came before (made by `new_state`); it takes x in.
+                they start again at 0 in each. With a state whose rows differ in length (batch, seq): each row's own.
+            state: what came before (made by `new_state`); it takes x in. Where its `padding` is not None, rows differ in
+                length and none may see the places of a longer one that it does not have.
             documents: the documents in x. A position sees its own document only: attention masks the others, a
                 recurrence drops its state where one starts. Not given with a state.
 

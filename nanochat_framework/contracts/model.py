@@ -46,7 +46,8 @@ class LanguageModel(nn.Module, ABC):
 
         Args:
             tokens: (batch, seq) int64 ids.
-            states: one state a layer; the tokens continue what the states have seen, and the states take them in.
+            states: one state a layer; the tokens continue what the states have seen, each row its own (their
+                positions are `model.state.positions_after`), and the states take them in.
             documents: the documents in each row; positions see only their own. None: one document. Not with states.
 
         Returns:

@@ -32,15 +32,20 @@ def read_prompt(model: LanguageModel, tokens: Sequence[int], *, after: Prefix | 
     Raises UsageError where there are none, where one is no token of the model, or where they exceed its context.
     """
     seen = after.tokens if after else ()
-    together = (*seen, *tokens)
+    check_prompt(model, tokens, n_before=len(seen))
+    states = [state.fork() for state in after.states] if after else model.new_states(1)
+    return Prefix((*seen, *tokens), states, next_logits(model, tokens, states))
+
+
+def check_prompt(model: LanguageModel, tokens: Sequence[int], *, n_before: int = 0) -> None:
+    """Whether the model can read tokens, `n_before` others before them. Raises UsageError as `read_prompt` does."""
     if not tokens:
         raise UsageError("the prompt has no tokens")
     if not all(0 <= token < model.vocab_size for token in tokens):
         raise UsageError(f"the prompt has tokens outside the model's vocabulary of {model.vocab_size}")
-    if len(together) > model.max_seq_len:
-        raise UsageError(f"the prompt is {len(together)} tokens long, the model reads at most {model.max_seq_len}")
-    states = [state.fork() for state in after.states] if after else model.new_states(1)
-    return Prefix(together, states, next_logits(model, tokens, states))
+    length = n_before + len(tokens)
+    if length > model.max_seq_len:
+        raise UsageError(f"the prompt is {length} tokens long, the model reads at most {model.max_seq_len}")
 
 
 @torch.no_grad()

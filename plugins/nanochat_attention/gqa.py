@@ -63,7 +63,7 @@ class GroupedQueryAttention(Attention):
         if isinstance(state, KeyValueState):
             k, v = state.append(k, v)
         mixed = (
-            _attend(q, k, v, start, self.window)
+            _attend(q, k, v, start, self.window, None if state is None else state.padding)
             if documents is None
             else attend_within(q, k, v, documents, self.window)
         )
@@ -87,15 +87,21 @@ class GroupedQueryAttention(Attention):
         return KeyValueState(batch_size, self.n_kv_heads, self.head_dim, self.max_seq_len)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, start: int, window: int | None) -> Tensor:
-    """Causal attention of queries (batch, n_heads, seq, head_dim) that stand at `start` and after."""
-    seq, mask = q.shape[2], None
+def _attend(q: Tensor, k: Tensor, v: Tensor, start: int, window: int | None, padding: Tensor | None) -> Tensor:
+    """Causal attention of queries (batch, n_heads, seq, head_dim) that stand at `start` and after.
+
+    `padding` (batch,) counts the places at the beginning of each row that hold nothing; None: none do.
+    """
+    seq, mask, first = q.shape[2], None, 0
     if window is not None and start + seq > window:
         first = max(0, start + 1 - window)  # no query sees a key before it
         k, v, start = k[:, :, first:], v[:, :, first:], start - first
         mask = _mask(seq, start, q.device, window) if seq > 1 else None
-    elif start > 0 and seq > 1:
+    elif seq > 1 and (start > 0 or padding is not None):
         mask = _mask(seq, start, q.device, None)
+    if padding is not None:
+        held = torch.arange(first, first + k.shape[2], device=q.device) >= padding[:, None, None, None]
+        mask = held if mask is None else mask & held
     return functional.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None and seq > 1, enable_gqa=q.shape[1] != k.shape[1]
     )

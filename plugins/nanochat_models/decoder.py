@@ -17,7 +17,7 @@ from nanochat_framework.model import roles
 from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.embedding import TokenEmbedding
 from nanochat_framework.model.linear import Linear
-from nanochat_framework.model.state import SequenceState, new_positions
+from nanochat_framework.model.state import SequenceState, positions_after
 from nanochat_models.config import DecoderConfig
 
 
@@ -58,10 +58,8 @@ class Decoder(LanguageModel):
         documents: Documents | None = None,
     ) -> Tensor:
         """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
-        if documents is not None:
-            positions = documents.positions
-        else:
-            positions = new_positions(states[0].length if states else 0, tokens.shape[1], tokens.device)
+        after = positions_after(states, tokens.shape[1], tokens.device)
+        positions = after if documents is None else documents.positions
         embedded = self.embedding(tokens)
         stream = self.residual.open(embedded if self.embedding_norm is None else self.embedding_norm(embedded))
         for layer in range(len(self.blocks)):

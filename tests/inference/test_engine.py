@@ -8,15 +8,15 @@ import torch
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
-from nanochat_framework.inference.engine import GenerationSettings, TextGenerator
+from nanochat_framework.inference.engine import TextGenerator
 from nanochat_framework.inference.prefix import read_prompt
-from nanochat_framework.inference.sampling import Sampling
+from nanochat_framework.inference.settings import GenerationSettings, SamplingSettings
 from nanochat_framework.inference.tables import select_model
 from nanochat_framework.model.build import build_model
 from nanochat_framework.plugins import Registry
 from tests.exporters.models import small_tokenizer
 
-GREEDY = Sampling(temperature=0)
+GREEDY = SamplingSettings(temperature=0)
 MIXERS = {
     "gqa": {"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 16},
     "recurrent": {"name": "probe/recurrent"},
@@ -67,7 +67,7 @@ def test_equals_reading_everything_again(probe_registry: Registry, tokenizer: To
 def test_a_prefix_is_read_once_and_used_often(probe_registry: Registry, tokenizer: Tokenizer, mixer: str) -> None:
     generator = TextGenerator(make_model(probe_registry, mixer), tokenizer)
     ids = generator.prompt("class Linear")
-    settings = [GenerationSettings(15, Sampling(temperature=2.0, seed=seed)) for seed in range(3)]
+    settings = [GenerationSettings(15, SamplingSettings(temperature=2.0, seed=seed)) for seed in range(3)]
     prefix = read_prompt(generator.model, ids)
     reused = [generator.generate(prefix, each).tokens for each in settings]
     assert reused == [generator.generate(ids, each).tokens for each in settings]
@@ -79,7 +79,7 @@ def test_a_prefix_is_read_once_and_used_often(probe_registry: Registry, tokenize
 
 
 def test_streams_whole_characters_that_add_up(generator: TextGenerator) -> None:
-    settings = GenerationSettings(55, Sampling(temperature=5.0, seed=1))
+    settings = GenerationSettings(55, SamplingSettings(temperature=5.0, seed=1))
     stream = generator.stream(generator.prompt("x"), settings)
     pieces = list(stream)
     assert "".join(pieces) == stream.completion.text == generator.tokenizer.decode(stream.completion.tokens)
@@ -96,7 +96,7 @@ def test_ends_at_a_stop_token(generator: TextGenerator) -> None:
 
 
 def test_ends_before_a_stop_string_that_spans_tokens(generator: TextGenerator) -> None:
-    ids, settings = generator.prompt("def"), Sampling(temperature=3.0, seed=8)
+    ids, settings = generator.prompt("def"), SamplingSettings(temperature=3.0, seed=8)
     free = generator.generate(ids, GenerationSettings(40, settings, stop_ids=frozenset()))
     edge = len(generator.tokenizer.decode(free.tokens[:9]))
     stop = free.text[edge - 1 : edge + 2]
@@ -119,7 +119,7 @@ def test_the_context_ends_the_text(probe_registry: Registry, tokenizer: Tokenize
 
 
 def test_rows_without_a_token_are_never_drawn(generator: TextGenerator) -> None:
-    settings = GenerationSettings(60, Sampling(temperature=1e4, seed=0), stop_ids=frozenset())
+    settings = GenerationSettings(60, SamplingSettings(temperature=1e4, seed=0), stop_ids=frozenset())
     completion = generator.generate(generator.prompt(""), settings)
     assert max(completion.tokens) < generator.tokenizer.vocab_size == 600
 
@@ -131,8 +131,3 @@ def test_rows_without_a_token_are_never_drawn(generator: TextGenerator) -> None:
 def test_prompts_that_cannot_be_read(generator: TextGenerator, ids: list[int], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         generator.stream(ids, GenerationSettings())
-
-
-def test_max_tokens_must_be_positive() -> None:
-    with pytest.raises(UsageError, match="max_tokens"):
-        GenerationSettings(max_tokens=0)

@@ -1,0 +1,160 @@
+"""The options of commands that generate text: which model, where it runs, how tokens are drawn."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanochat_framework.data.special_tokens import SPECIAL_TOKENS
+from nanochat_framework.errors import UsageError
+from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
+
+if TYPE_CHECKING:
+    from nanochat_framework.data.tokenizer import Tokenizer
+    from nanochat_framework.inference.engine import TextGenerator
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the model and where it runs."""
+    parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
+    group = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--device",
+        "--device-type",
+        default="auto",
+        choices=("auto", "cpu", "cuda", "mps"),
+        help="where it runs (default auto)",
+    )
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 takes all cores (default)")
+    group.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Add how the text is drawn and where it ends."""
+    group = parser.add_argument_group("how text is drawn", "in the order in which they apply; docs/generation.md")
+    group.add_argument("-m", "--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default 256)")
+    group.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text (repeatable)")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="draws the same tokens again (default 0)")
+    group.add_argument(
+        "--logit-bias",
+        action="append",
+        type=_bias,
+        default=[],
+        metavar="TOKEN=BIAS",
+        help="add -100 to 100 to the score of a token, given by its id or its text (repeatable)",
+    )
+    group.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="above 1: tokens of the prompt or the text so far are less likely (default 1)",
+    )
+    group.add_argument(
+        "--frequency-penalty",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="-2 to 2, taken off a token's score for each time it was drawn (default 0)",
+    )
+    group.add_argument(
+        "--presence-penalty",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="-2 to 2, taken off a token's score if it was drawn at all (default 0)",
+    )
+    group.add_argument("-t", "--temperature", type=float, default=0.8, metavar="T", help="0 is greedy (default 0.8)")
+    group.add_argument(
+        "--min-p",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="leave out tokens less than P times as likely as the likeliest (default 0: none)",
+    )
+    group.add_argument(
+        "--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)"
+    )
+    group.add_argument(
+        "--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)"
+    )
+
+
+def _bias(text: str) -> tuple[str, float]:
+    """`TOKEN=BIAS` as a pair; the last `=` divides."""
+    token, divider, bias = text.rpartition("=")
+    try:
+        value = float(bias)
+    except ValueError:
+        value = float("nan")
+    if not token or not divider or not abs(value) <= LARGEST_BIAS:
+        least, most = -LARGEST_BIAS, LARGEST_BIAS
+        raise argparse.ArgumentTypeError(f"{text!r}: say TOKEN=BIAS, with a bias between {least:g} and {most:g}")
+    return token, value
+
+
+def generation_settings(arguments: argparse.Namespace, *, logprobs: int | None = None) -> GenerationSettings:
+    """The settings but for `--logit-bias`, checked before anything is loaded. Raises UsageError with the flag's name."""
+    try:
+        sampling = SamplingSettings(
+            temperature=arguments.temperature,
+            top_k=arguments.top_k,
+            top_p=arguments.top_p,
+            min_p=arguments.min_p,
+            repetition_penalty=arguments.repetition_penalty,
+            presence_penalty=arguments.presence_penalty,
+            frequency_penalty=arguments.frequency_penalty,
+            seed=arguments.seed,
+        )
+        return GenerationSettings(arguments.max_tokens, sampling, tuple(arguments.stop), logprobs=logprobs)
+    except SettingError as error:
+        raise UsageError(f"--{error.setting.replace('_', '-')} {error.fault}") from None
+
+
+def with_logit_bias(
+    settings: GenerationSettings, arguments: argparse.Namespace, tokenizer: Tokenizer
+) -> GenerationSettings:
+    """The settings with `--logit-bias`, whose texts the tokenizer knows. Raises UsageError where it does not."""
+    bias = {_token(text, tokenizer): value for text, value in arguments.logit_bias}
+    return replace(settings, sampling=replace(settings.sampling, logit_bias=bias)) if bias else settings
+
+
+def _token(text: str, tokenizer: Tokenizer) -> int:
+    """The id that a person means: an id, a special token's name, or the text of one token."""
+    if text.isascii() and text.isdigit():
+        if int(text) >= tokenizer.vocab_size:
+            raise UsageError(f"--logit-bias {text}: there is no such token; ids are 0 to {tokenizer.vocab_size - 1}")
+        return int(text)
+    if text in SPECIAL_TOKENS:
+        return tokenizer.special(text)
+    ids = tokenizer.encode(os.fsencode(text))
+    if len(ids) != 1:
+        parts = ", ".join(f"{token} {tokenizer.decode([token])!r}" for token in ids)
+        raise UsageError(f"--logit-bias {text!r}: this is {len(ids)} tokens ({parts}); give the id of one")
+    return ids[0]
+
+
+def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
+    """The model on its device, with its tokenizer, and its name. Raises UsageError where it cannot be had."""
+    import torch
+
+    from nanochat_framework.cli.common import load_host
+    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+    from nanochat_framework.inference.engine import TextGenerator
+    from nanochat_framework.kernels.table import KernelTable, activate
+    from nanochat_framework.training.setup import choose_device
+
+    if arguments.threads < 0:
+        raise UsageError(f"--threads must be at least 0, not {arguments.threads}")
+    device, registry = choose_device(arguments.device), load_host().registry
+    activate(KernelTable(registry))
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
+    if bundle.tokenizer is None:
+        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
+    model = model_from_bundle(bundle, device=device)
+    return TextGenerator(model, bundle.tokenizer), str(bundle.metadata.get("name"))

@@ -26,7 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("export", "write a model in a file format such as GGUF"),
     },
     "look around": {
-        "config": ("config", "check or show a configuration"),
+        "config": ("config", "check or show a configuration, or the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),
         "plugins": ("plugins", "list what is installed and what failed to load"),
     },

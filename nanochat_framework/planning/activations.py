@@ -1,66 +1,57 @@
-"""Bytes that a forward pass keeps for the backward pass, and what the backward pass needs beside them.
+"""What passes through a model costs in memory: kept between forward and backward pass, and made on the way.
 
-This follows the implementation, tensor by tensor: what the default kernels, `model.linear.Linear` and the described
-components save. A quantised map saves its rounded input where a plain one saves its input, so both keep the same number
-of elements. Amounts are per token and linear in the number of tokens.
+With `train.activation_checkpointing` a layer keeps less, and what is missing is made again while the layer goes back, one
+layer at a time. Amounts are per token and linear in the number of tokens; `planning.kept` has them part by part.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from nanochat_framework.model import roles
 from nanochat_framework.model.description import (
     Block,
-    GatedFeedForward,
+    MixedStreams,
+    MixtureOfExperts,
     ModelDescription,
     PlainFeedForward,
-    RmsNorm,
     Rotary,
     SoftmaxAttention,
     walk,
 )
+from nanochat_framework.planning import kept
 from nanochat_framework.planning.inventory import Inventory
+from nanochat_framework.planning.kept import FP32, Kept
 
-FP32 = 4
-TOKEN_ID = 8
+Checkpointing = Literal["none", "block", "selective"]
+
 _NORM_TEMPORARIES = 5
 """Float32 tensors that the norm's backward pass makes, of all rows or, on a CPU, of one block of them."""
-_BLOCK_ELEMENTS = 2**18
+_LEFT_BY_CHECKPOINTS = 0.85
+"""Share of what a checkpointed layer lets go whose place the next layer cannot use (see `planning.device`)."""
+_BLOCK_ELEMENTS = 2**19
 """As `kernels.blocks`, which needs torch."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Elements kept for each token: `compute` in the activations' dtype, `fp32` always in float32."""
-
-    compute: int = 0
-    fp32: int = 0
-
-    def __add__(self, other: Kept) -> Kept:
-        return Kept(self.compute + other.compute, self.fp32 + other.fp32)
-
-    def bytes(self, itemsize: int) -> int:
-        """Bytes for each token; `itemsize` is the activations' element size."""
-        return self.compute * itemsize + self.fp32 * FP32
-
-
-@dataclass(frozen=True)
 class Activations:
-    """What passes through a model cost in memory, in bytes.
+    """What passes through a model costs in memory, in bytes.
 
     `per_token` is kept from the forward to the backward pass; `constant` too, but does not depend on the batch (rotary
     tables of one sequence length). On the way back `boundary_per_token` is the gradient before and after the last norm,
-    `inside_per_token` what the last block's feed-forward adds to it. `rounding_per_token` is what rounding the widest
-    input of a map takes in float32.
+    `recomputed_per_token` what the last layer makes again, `inside_per_token` what its gradients add to that, or, if that
+    is more, `streams_per_token` what mixing residual streams does. `rounding_per_token` is what rounding the widest input
+    of a map takes in float32. `freed_per_token` is made and freed in the forward pass; see `planning.device`.
     """
 
     per_token: int
     constant: int
     boundary_per_token: int
+    recomputed_per_token: int
     inside_per_token: int
+    streams_per_token: int
     rounding_per_token: int
+    freed_per_token: int
     dim: int
 
     def kept(self, tokens: int) -> int:
@@ -72,87 +63,89 @@ class Activations:
         return 0 if device == "cpu" else self.rounding_per_token * tokens
 
     def backward(self, tokens: int, device: str) -> int:
-        """Temporaries at the start of the backward pass: in the last norm, or in the last feed-forward."""
+        """Temporaries at the start of the backward pass: in the last norm, or in the last layer."""
         rows = tokens * self.dim
         norm = _NORM_TEMPORARIES * FP32 * (min(rows, _BLOCK_ELEMENTS) if device == "cpu" else rows)
-        return self.boundary_per_token * tokens + max(norm, self.inside_per_token * tokens)
+        inside = max(self.inside_per_token, self.streams_per_token - self.boundary_per_token) * tokens
+        if self.recomputed_per_token:
+            rounding = self.rounding_per_token * tokens
+            inside += self.recomputed_per_token * tokens
+            inside += min(rounding, 2 * FP32 * _BLOCK_ELEMENTS) if device == "cpu" else rounding
+        return self.boundary_per_token * tokens + max(norm, inside)
 
 
-def activations(inventory: Inventory, *, dim: int, seq_len: int, itemsize: int, rounded: int = 0) -> Activations:
+def activations(
+    inventory: Inventory,
+    *,
+    dim: int,
+    seq_len: int,
+    itemsize: int,
+    rounded: int = 0,
+    checkpointing: Checkpointing = "none",
+) -> Activations:
     """Activation memory of a model of width `dim`.
 
-    `itemsize` is 4 for fp32 and 2 for bf16; `rounded` the widest input of a map whose activations are rounded, which in
-    bf16 takes a float32 copy and a float32 result.
+    `itemsize` is 4 for fp32 and 2 for bf16 and fp16; `rounded` the widest input of a map whose activations are rounded,
+    which in 16 bits takes a float32 copy and a float32 result.
     """
     description = inventory.description
-    guessed = _guessed(inventory)
     rounding = rounded * FP32 * (1 if itemsize == FP32 else 2)
     if description is None:
-        return Activations(guessed.bytes(itemsize), 0, 0, 0, rounding, dim)
-    kept = guessed + _norm(description.final_norm, dim)
-    for block in description.blocks:
-        kept += _block(block, dim)
-    stream_copies = getattr(description.residual, "streams", 1) - 1
-    kept += Kept(compute=2 * len(description.blocks) * stream_copies * dim)
-    inputs_and_targets = 2 * TOKEN_ID
-    inside = max((_feed_forward_gradients(block.ffn) for block in description.blocks), default=0)
+        unknown = kept.unknown(inventory).bytes(itemsize)
+        return Activations(unknown, 0, 0, 0, 0, 0, rounding, unknown, dim)
+    layers = [_layer(block, description, checkpointing, itemsize, rounded) for block in description.blocks]
+    outside = kept.unknown(inventory) + kept.norm(description.final_norm, dim) + Kept(compute=dim)
+    inside = max((kept.ffn_gradients(block.ffn) for block in description.blocks), default=0)
     return Activations(
-        per_token=kept.bytes(itemsize) + dim * itemsize + inputs_and_targets,
+        per_token=outside.bytes(itemsize) + sum(layer.kept for layer in layers),
         constant=_rotary_tables(description, seq_len),
         boundary_per_token=2 * dim * itemsize,
+        recomputed_per_token=max((layer.recomputed for layer in layers), default=0),
         inside_per_token=inside * itemsize,
+        streams_per_token=_stream_gradients(description) * itemsize,
         rounding_per_token=rounding,
+        freed_per_token=sum(layer.freed for layer in layers),
         dim=dim,
     )
 
 
-def _block(block: Block, dim: int) -> Kept:
-    return (
-        _norm(block.mixer_norm, dim)
-        + _mixer(block.mixer, dim)
-        + _norm(block.ffn_norm, dim)
-        + _feed_forward(block.ffn, dim)
-    )
+@dataclass(frozen=True)
+class _Layer:
+    """Bytes for each token: kept, made again in the backward pass, made and freed in the forward pass."""
+
+    kept: int
+    recomputed: int
+    freed: int
 
 
-def _norm(norm: Any, dim: int) -> Kept:
-    """The input, which is the residual stream as it is at that place, and one factor a token."""
-    return Kept(compute=norm.dim if isinstance(norm, RmsNorm) else dim, fp32=1)
+def _layer(
+    block: Block, description: ModelDescription, checkpointing: Checkpointing, itemsize: int, rounded: int
+) -> _Layer:
+    full = kept.kept_by_layer(block, description).bytes(itemsize)
+    if checkpointing == "none":
+        return _Layer(full, 0, itemsize * _freed(block, description.dim, rounded))
+    start = kept.layer_input(description).bytes(itemsize)
+    stored = kept.products(block).bytes(itemsize) if checkpointing == "selective" else 0
+    again = max(0, full - start - stored) + (itemsize * kept.hidden_width(block.ffn) if rounded else 0)
+    return _Layer(start + stored, again, int(_LEFT_BY_CHECKPOINTS * max(0, full - start - stored)))
 
 
-def _mixer(mixer: Any, dim: int) -> Kept:
-    """Input of the three maps, rotated queries and keys, values, the mixture, its copy for the output map, log-sums."""
-    if not isinstance(mixer, SoftmaxAttention):
-        return Kept()
-    inner, shared = mixer.query.out_features, mixer.key.out_features
-    kept = Kept(compute=dim + inner + 2 * shared + 2 * inner, fp32=mixer.n_heads)
-    if mixer.query_norm is not None:  # the heads before they are normalised, and one factor each
-        kept += Kept(compute=inner + shared, fp32=mixer.n_heads + mixer.n_kv_heads)
-    return kept + Kept(compute=2 * inner if mixer.gate is not None else 0)  # the gate, and what it multiplies
+def _freed(block: Block, dim: int, rounded: int) -> int:
+    """Elements that a layer's forward pass makes and frees, less those whose place kept tensors take.
+
+    Queries and keys before their rotation and its steps; with rounded activations, their steps. A plain feed-forward
+    part frees its widest tensor early, and what comes next lives in its place; so do experts' many smaller ones.
+    """
+    mixer = block.mixer
+    widths = mixer.query.out_features + mixer.key.out_features if isinstance(mixer, SoftmaxAttention) else 2 * dim
+    refilled = kept.hidden_width(block.ffn) if isinstance(block.ffn, PlainFeedForward | MixtureOfExperts) else 0
+    return max(0, 4 * widths + (3 * dim if rounded else 0) - refilled)
 
 
-def _feed_forward(ffn: Any, dim: int) -> Kept:
-    """Gated: input, gate, up, activated gate, product. Plain: input, activated, squared."""
-    if isinstance(ffn, GatedFeedForward):
-        return Kept(compute=dim + 4 * ffn.up.out_features)
-    if isinstance(ffn, PlainFeedForward):
-        return Kept(compute=dim + 2 * ffn.up.out_features)
-    return Kept()
-
-
-def _guessed(inventory: Inventory) -> Kept:
-    """Of components without a description: the input and the output of each of their matrices."""
-    outside = {roles.EMBEDDING, roles.HEAD, roles.NORM}
-    unknown = [t.spec for t in inventory.model if not t.described and t.spec.role not in outside]
-    matrices = [spec.shape for spec in unknown if len(spec.shape) >= 2]
-    return Kept(compute=sum(shape[-1] + shape[-2] for shape in matrices))
-
-
-def _feed_forward_gradients(ffn: Any) -> int:
-    """Elements for each token: two of the hidden width in a gated one, three around a squared activation."""
-    if isinstance(ffn, GatedFeedForward):
-        return 2 * ffn.up.out_features
-    return 3 * ffn.up.out_features if isinstance(ffn, PlainFeedForward) else 0
+def _stream_gradients(description: ModelDescription) -> int:
+    """Elements for each token while the gradient passes a mixing of streams."""
+    residual = description.residual
+    return (4 * residual.streams - 1) * description.dim if isinstance(residual, MixedStreams) else 0
 
 
 def _rotary_tables(description: ModelDescription, seq_len: int) -> int:

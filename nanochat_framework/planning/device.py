@@ -1,18 +1,24 @@
-"""The device a plan is for, found without torch, and what the process and its allocator take there."""
+"""The device a plan is for, found without torch, and what the process, its libraries and its allocator take there."""
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
-_RUNTIME_BYTES = {
-    "cpu": 350_000_000,
-    "cuda": 1_000_000_000,
-    "mps": 500_000_000,
-}
-_SLACK_OF_SMALL_BLOCKS, _SLACK_OF_LARGE_BLOCKS = 0.6, 0.2
-_HEAP_BLOCK_BYTES = 2**25
-"""glibc gives a block above this its own pages, which go back to the system with it; smaller ones leave holes."""
+_RUNTIME_BYTES = {"cpu": 250_000_000, "cuda": 1_000_000_000, "mps": 500_000_000}
+_LIBRARY_BYTES = {"cpu": 65_000_000, "cuda": 64_000_000, "mps": 64_000_000}
+_TRACER_BYTES = 50_000_000
+_FRAGMENTS = 0.05
+"""Share of activations that a caching allocator on a GPU holds in blocks it cannot use (assumed, not measured)."""
+HEAP_BLOCK_BYTES = 2**25
+"""glibc gives a block above this pages of its own, which go back to the system with it; smaller ones leave holes."""
+_MENDED = (2, 39)
+"""The glibc whose aligned blocks merge with their neighbours when they are freed (its bug 30723)."""
+_HOLES, _LOGITS_HOLES, _BETWEEN_GRADIENTS, _GRADIENT_HOLES, _SMALL = 1.0, 2.3, 0.55, 0.6, 5_000_000
+"""Fitted to measurements with glibc 2.36 (benchmarks/results/memory_plan.md); `allocator_bytes` has what they multiply."""
+_MERGED_HOLES = 0.1
+"""Share of the kept activations where freed blocks do merge."""
 
 
 def planned_device(setting: str) -> str:
@@ -25,24 +31,55 @@ def planned_device(setting: str) -> str:
 
 
 def runtime_bytes(device: str) -> int:
-    """Memory that is taken before the first tensor.
+    """Memory that is taken before the model is built.
 
-    cpu (measured): the interpreter with torch and its libraries. cuda (not measured yet): the context, the libraries'
-    kernels and workspaces, and blocks that the allocator keeps but cannot use.
+    cpu (measured): the interpreter with torch and its libraries. cuda (not measured here): the context and the kernels'
+    code.
     """
     return _RUNTIME_BYTES[device]
 
 
-def allocator_bytes(device: str, activations: int, block: float) -> int:
-    """Memory that the allocator holds beside what is alive: on a CPU, holes between activations of different sizes.
+def library_bytes(device: str, *, traces: bool = False) -> int:
+    """What computing itself takes.
 
-    Measured with glibc: 0.5 to 1.0 of the activations while one tensor of them (`block` bytes) comes from the heap, 0.2
-    when it has pages of its own. Between the two the total stays level, so that it never falls as the batch grows.
+    cpu (measured): code pages of the libraries that the first step touches, 25 MB, and their workspaces and small
+    allocations, 40 MB. cuda (not measured here): the matrix library's workspace. `traces`: whether torch loads its
+    tracer, hundreds of modules in the process's own memory, as activation checkpointing and compiling make it.
     """
-    if device != "cpu" or not activations:
-        return 0
-    at_limit = activations * _HEAP_BLOCK_BYTES / block
-    if activations <= at_limit:
-        return int(_SLACK_OF_SMALL_BLOCKS * activations)
-    level = (1 + _SLACK_OF_SMALL_BLOCKS) * at_limit - activations
-    return int(max(_SLACK_OF_LARGE_BLOCKS * activations, level))
+    return _LIBRARY_BYTES[device] + (_TRACER_BYTES if traces and device == "cpu" else 0)
+
+
+def allocator_bytes(
+    device: str, *, kept: int, freed: int, block: int, logits: int, gradients: int, accumulates: bool
+) -> int:
+    """Memory that the allocator holds beside what is alive.
+
+    Args:
+        device: cpu, cuda or mps.
+        kept: bytes of activations kept for the backward pass.
+        freed: bytes that the forward pass makes and frees.
+        block: bytes of one activation (batch, seq, dim).
+        logits: bytes of a chunk of logits.
+        gradients: bytes of the gradients that the heap serves, each smaller than HEAP_BLOCK_BYTES.
+        accumulates: whether gradients of earlier micro-batches stand between the activations.
+    """
+    if device != "cpu":
+        return int(_FRAGMENTS * kept)
+    if not leaves_holes():
+        return int(_MERGED_HOLES * kept + _SMALL)
+    in_heap = min(1.0, HEAP_BLOCK_BYTES / block)  # larger blocks leave no holes; the total must not fall as they grow
+    holes = (_HOLES * freed + (_BETWEEN_GRADIENTS * kept if accumulates else 0)) * in_heap + _GRADIENT_HOLES * gradients
+    return int(holes + (_LOGITS_HOLES * logits if logits < HEAP_BLOCK_BYTES else 0) + _SMALL)
+
+
+def leaves_holes() -> bool:
+    """Whether this C library cannot use a freed block again for one of the same size, as glibc before 2.39 mostly cannot.
+
+    Tensors are aligned to 64 bytes. The older `posix_memalign` asks for more than the block, cuts what it needs out of
+    that, and hands the cuttings to other small objects; without them the hole is too small for the next block of its size.
+    """
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+        return name == "glibc" and tuple(int(part) for part in version.split(".")[:2]) < _MENDED
+    except (AttributeError, ValueError, OSError):  # another system, or another C library
+        return False

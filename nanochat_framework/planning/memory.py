@@ -14,13 +14,22 @@ from nanochat_framework.config.phases import Phase, largest_phase
 from nanochat_framework.config.rules import first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model import roles
-from nanochat_framework.planning.activations import FP32, Activations, activations
-from nanochat_framework.planning.device import allocator_bytes, planned_device, runtime_bytes
+from nanochat_framework.planning.activations import Activations, activations
+from nanochat_framework.planning.device import (
+    HEAP_BLOCK_BYTES,
+    allocator_bytes,
+    library_bytes,
+    planned_device,
+    runtime_bytes,
+)
 from nanochat_framework.planning.inventory import Inventory, take_inventory
+from nanochat_framework.planning.kept import FP32
 from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
 
 ITEMSIZE = {"fp32": 4, "bf16": 2, "fp16": 2}
 FORWARD, LOSS, BACKWARD, UPDATE = "forward", "loss", "backward", "update"
+TOKEN_ID = 8
+"""Bytes."""
 LARGEST_BATCH_SIZE = 2**24
 """The largest micro-batch that is considered, in sequences."""
 
@@ -37,7 +46,9 @@ class MemoryRow:
     state: int | None
     activations: int
     temporaries: int
+    data: int
     allocator: int
+    libraries: int
     runtime: int
 
     @property
@@ -50,6 +61,16 @@ class MemoryRow:
         """The sum of the items."""
         return sum(self.items().values())
 
+    @property
+    def training(self) -> int:
+        """All but what the process takes while idle."""
+        return self.total - self.runtime
+
+    @property
+    def tensors(self) -> int:
+        """Bytes of tensors alive, without what holds and computes them."""
+        return self.training - self.allocator - self.libraries
+
     def items(self) -> dict[str, int]:
         """Bytes by item, in the order of a table; what is unknown counts as 0."""
         return {
@@ -59,7 +80,9 @@ class MemoryRow:
             "optimizer": self.state or 0,
             "activations": self.activations,
             "temporaries": self.temporaries,
+            "data": self.data,
             "allocator": self.allocator,
+            "libraries": self.libraries,
             "runtime": self.runtime,
         }
 
@@ -74,6 +97,8 @@ class MemoryPlan:
     copies: int
     head_gradient: int
     all_gradients: int
+    heap_gradients: int
+    """Of parameters so small that an allocator's heap serves them."""
     groups: tuple[GroupMemory, ...]
     activations: Activations
     itemsize: int
@@ -112,7 +137,9 @@ class MemoryPlan:
             state=self.state,
             activations=alive,
             temporaries=temporaries,
-            allocator=allocator_bytes(self.device, kept, tokens * self.activations.dim * self.itemsize),
+            data=self._data(tokens),
+            allocator=self._allocator(tokens),
+            libraries=library_bytes(self.device, traces=train.compile or train.activation_checkpointing != "none"),
             runtime=runtime_bytes(self.device),
         )
 
@@ -127,6 +154,25 @@ class MemoryPlan:
             middle = (low + high) // 2
             low, high = (middle, high) if self.row(middle).total <= memory_bytes else (low, middle)
         return low
+
+    def _data(self, tokens: int) -> int:
+        """Inputs and targets: on a CPU those of this step and of the next, elsewhere one micro-batch's."""
+        batches = 2 * self.shape.gradient_accumulation if self.device == "cpu" else 1
+        return 2 * TOKEN_ID * tokens * batches
+
+    def _allocator(self, tokens: int) -> int:
+        """What the allocator holds beside live tensors."""
+        kept = self.activations
+        row = tokens * kept.dim * self.itemsize
+        return allocator_bytes(
+            self.device,
+            kept=kept.kept(tokens),
+            freed=kept.freed_per_token * tokens,
+            block=row,
+            logits=min(self.config.train.loss_chunk, tokens) * self.config.model.config.vocab_size * FP32,
+            gradients=self.heap_gradients,
+            accumulates=self.shape.gradient_accumulation > 1,
+        )
 
     def _loss_temporaries(self, tokens: int) -> int:
         """A chunk of logits with what its backward pass makes, the head's new gradient, the hidden states' gradient.
@@ -161,6 +207,7 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
         copies=_copies(config, inventory, itemsize),
         head_gradient=FP32 * _head_parameters(inventory),
         all_gradients=FP32 * parameters,
+        heap_gradients=sum(size for tensor in inventory if (size := FP32 * tensor.spec.size) < HEAP_BLOCK_BYTES),
         groups=tuple(optimizer_groups(config, inventory)),
         activations=activations(
             inventory,
@@ -168,6 +215,7 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
             seq_len=shape.seq_len,
             itemsize=itemsize,
             rounded=_widest_rounded(config, inventory),
+            checkpointing=config.train.activation_checkpointing,
         ),
         itemsize=itemsize,
         shape=shape,

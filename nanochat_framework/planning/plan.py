@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nanochat_framework.config.phases import Phase, planned_tokens, training_phases
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.planning.disk import Disk, disk
+from nanochat_framework.planning.duration import Duration, Speed, duration, speed_of_device
 from nanochat_framework.planning.flops import FlopsPerToken, flops_per_token
 from nanochat_framework.planning.inventory import Inventory, take_inventory
+from nanochat_framework.planning.measurement import Measurement
 from nanochat_framework.planning.memory import MemoryPlan, MemoryRow, memory_rows, plan_memory
 from nanochat_framework.planning.parameters import ParameterCount, Part, count_parameters
-
-BEST_AND_FINAL = 2
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Plan:
     rows: tuple[MemoryRow, ...]
     budget: int | None
     """Bytes of memory asked about."""
+    duration: Duration | None
+    """None without a speed."""
+    measurement: Measurement | None
+    """None unless some steps were run."""
 
     @property
     def tokens_per_step(self) -> int:
@@ -47,21 +52,18 @@ class Plan:
 
     @property
     def training_flops(self) -> float:
-        """Operations of the whole run; shorter sequences take fewer for each token."""
-        return sum(
-            flops_per_token(self.inventory, phase.seq_len).training * phase.steps * phase.tokens_per_step
-            for phase in self.phases
-        )
+        """Operations of the whole run."""
+        return training_flops(self.config, self.inventory)
 
     @property
-    def checkpoint_bytes(self) -> int:
-        """Weights and optimizer state of one checkpoint; a lower bound where an optimizer does not state its memory."""
-        return self.memory.weights + (self.memory.state or 0)
+    def disk(self) -> Disk:
+        """What the run's files take."""
+        return disk(self.config, self.memory)
 
     @property
-    def checkpoints_kept(self) -> int:
-        """The last few, the best and the final one."""
-        return self.config.checkpoint.keep_last + BEST_AND_FINAL
+    def configured(self) -> MemoryRow:
+        """The memory of the configured micro-batch."""
+        return self.memory.row(self.memory.shape.batch_size)
 
     @property
     def largest_batch_size(self) -> int | None:
@@ -94,9 +96,9 @@ class Plan:
                 "tokens_per_parameter": self.tokens / self.parameters.total,
                 "flops": self.training_flops,
                 "phases": [self._phase(phase) for phase in self.phases],
-                "checkpoint_bytes": self.checkpoint_bytes,
-                "checkpoints_kept": self.checkpoints_kept,
             },
+            "disk": self.disk.to_dict(),
+            "duration": None if self.duration is None else self.duration.to_dict(),
             "memory": {
                 "device": self.memory.device,
                 "seq_len": self.memory.shape.seq_len,
@@ -104,6 +106,8 @@ class Plan:
                 "complete": self.memory.state is not None,
                 "budget_bytes": self.budget,
                 "largest_batch_size": self.largest_batch_size,
+                "optimizers": [asdict(group) for group in self.memory.groups],
+                "measured": None if self.measurement is None else asdict(self.measurement),
                 "rows": [self._row(row) for row in self.rows],
             },
             "estimated_components": list(self.flops.estimated),
@@ -126,20 +130,39 @@ class Plan:
             "peak": row.phase,
             "bytes": items,
             "total_bytes": row.total,
+            "headroom_bytes": None if self.budget is None else self.budget - row.total,
             "fits": self.fits(row),
         }
 
 
+@dataclass(frozen=True)
+class DeviceSpeed:
+    """A device by its peak, operations per second, and the share of it that training reaches (0 to 1)."""
+
+    flops_per_second: float
+    mfu: float
+
+
 def make_plan(
-    config: RunConfig, *, name: str, batch_sizes: Sequence[int] = (), memory_bytes: int | None = None
+    config: RunConfig,
+    *,
+    name: str,
+    batch_sizes: Sequence[int] = (),
+    memory_bytes: int | None = None,
+    speed: Speed | DeviceSpeed | None = None,
+    measurement: Measurement | None = None,
+    price_per_hour: float | None = None,
 ) -> Plan:
     """Plan a configuration; batch sizes default to powers of two around the configured one.
 
-    Raises UsageError for a parameter that no `[[optimizer]]` table takes.
+    Time and cost need a speed, stated or measured. Raises UsageError for a parameter that no `[[optimizer]]` table takes.
     """
     inventory = take_inventory(config)
     memory = plan_memory(config, inventory)
-    sizes = batch_sizes or default_batch_sizes(memory.shape.batch_size)
+    if isinstance(speed, DeviceSpeed):
+        speed = speed_of_device(speed.flops_per_second, speed.mfu, config, training_flops(config, inventory))
+    elif measurement is not None:
+        speed = Speed(measurement.tokens_per_second, f"measured here, {measurement.steps} steps")
     return Plan(
         name=name,
         config=config,
@@ -147,8 +170,18 @@ def make_plan(
         parameters=count_parameters(inventory),
         flops=flops_per_token(inventory, memory.shape.seq_len),
         memory=memory,
-        rows=tuple(memory_rows(memory, sizes)),
+        rows=tuple(memory_rows(memory, batch_sizes or default_batch_sizes(memory.shape.batch_size))),
         budget=memory_bytes,
+        duration=None if speed is None else duration(config, speed, price_per_hour),
+        measurement=measurement,
+    )
+
+
+def training_flops(config: RunConfig, inventory: Inventory) -> float:
+    """Operations of the whole run; shorter sequences take fewer for each token."""
+    return sum(
+        flops_per_token(inventory, phase.seq_len).training * phase.steps * phase.tokens_per_step
+        for phase in training_phases(config)
     )
 
 

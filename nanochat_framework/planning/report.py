@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from nanochat_framework.planning.memory import MemoryRow
+from nanochat_framework.planning.memory_report import memory_tables, table
 from nanochat_framework.planning.parameters import ParameterCount, Part
 from nanochat_framework.planning.plan import Plan
-from nanochat_framework.planning.sizes import format_count, format_size
-
-_EXPLAINED = (
-    "* as configured. weights: fp32 masters. copies: weights as products use them (rounded, or bf16). temporaries: one",
-    "chunk of logits, or the backward pass's, or the optimizer's, at the peak. allocator: what it holds beside live",
-    "tensors. runtime: the process before any tensor.",
-)
+from nanochat_framework.planning.sizes import format_count, format_duration, format_size
 
 
 def as_text(plan: Plan) -> str:
-    """Tables of parameters and memory, with a few sentences on operations, length and disk between them."""
-    sections = [_parameters(plan), _work(plan), _memory(plan), *_remarks(plan)]
+    """Tables of parameters and memory, with a few sentences on operations, length, time and disk between them."""
+    sections = [_parameters(plan), _work(plan), *memory_tables(plan), *_estimated(plan)]
     return "\n\n".join(sections)
 
 
@@ -32,7 +24,7 @@ def _parameters(plan: Plan) -> str:
         rows += [_line(f"  {inner.name}", inner, count) for inner in part.parts]
     rows.append(("total", f"{count.total:,}", ""))
     rows += [(f"objective {name}, apart", f"{size:,}", "") for name, size in count.objectives.items()]
-    return f"{plan.name}: {format_count(count.total)} parameters\n\n" + _table(rows)
+    return f"{plan.name}: {format_count(count.total)} parameters\n\n" + table(rows)
 
 
 def _line(name: str, part: Part, count: ParameterCount) -> tuple[str, str, str]:
@@ -40,8 +32,7 @@ def _line(name: str, part: Part, count: ParameterCount) -> tuple[str, str, str]:
 
 
 def _work(plan: Plan) -> str:
-    flops, train, each = plan.flops, plan.config.train, plan.checkpoint_bytes
-    state = "" if plan.memory.state is not None else " and the optimizer's unknown state"
+    flops, train = plan.flops, plan.config.train
     work = (
         f"FLOPs per token in training: {format_count(flops.training)} (3 x forward, causal attention); with full "
         f"attention {format_count(flops.training_full_attention)}; rule 6N {format_count(flops.training_6n)}"
@@ -50,11 +41,17 @@ def _work(plan: Plan) -> str:
         f"run: {train.steps:,} steps of {_tokens_per_step(plan)} tokens = {format_count(plan.tokens)} tokens, "
         f"{plan.tokens / plan.parameters.total:.1f} a parameter, {plan.training_flops:.2e} FLOPs"
     )
-    disk = (
-        f"disk: {format_size(each)}{state} a checkpoint; at most {plan.checkpoints_kept} are kept: "
-        f"{format_size(each * plan.checkpoints_kept)}"
+    return "\n".join((work, length, *_phases(plan), *_time(plan), _disk(plan)))
+
+
+def _disk(plan: Plan) -> str:
+    files = plan.disk
+    state = "" if plan.memory.state is not None else " and the optimizer's unknown state"
+    return (
+        f"disk: {format_size(files.tokens_bytes)} of tokens, each seen once; {format_size(files.checkpoint_bytes)}{state} a "
+        f"checkpoint, {files.kept} kept: {format_size(files.checkpoints_bytes)}, {format_size(files.most_bytes)} while one "
+        f"is written (best and final are hard links)"
     )
-    return "\n".join((work, length, *_phases(plan), disk))
 
 
 def _tokens_per_step(plan: Plan) -> str:
@@ -73,69 +70,26 @@ def _phases(plan: Plan) -> list[str]:
     ]
 
 
-def _memory(plan: Plan) -> str:
-    config, memory = plan.config, plan.memory
-    names = list(plan.rows[0].items())
-    header = ["batch", *names, "total", "peak at"]
-    if plan.budget is not None:
-        header.append(f"fits {_budget(plan.budget)}")
-    title = (
-        f"memory by batch size (sequences of {memory.shape.seq_len} tokens, {config.train.precision}, "
-        f"{memory.shape.gradient_accumulation} x accumulation, {memory.device})"
-    )
-    rows = [tuple(header), *(_memory_line(plan, row) for row in plan.rows)]
-    return "\n".join((title, _table(rows), *_EXPLAINED))
+def _time(plan: Plan) -> list[str]:
+    """Time and cost, where a speed was stated or measured."""
+    found = plan.duration
+    if found is None:
+        return []
+    parts = [
+        f"time: {format_duration(found.seconds)} at {format_count(found.speed.tokens_per_second)} tokens a second "
+        f"({found.speed.source})"
+    ]
+    if found.evaluation_seconds:
+        parts.append(f"{format_duration(found.evaluation_seconds)} of it evaluation")
+    if found.cost is not None:
+        parts.append(f"cost {found.cost:,.2f} at {found.price_per_hour:g} an hour")
+    return ["; ".join(parts)]
 
 
-def _memory_line(plan: Plan, row: MemoryRow) -> tuple[str, ...]:
-    cells = [format_size(value) for value in row.items().values()]
-    if row.state is None:
-        cells[list(row.items()).index("optimizer")] = "unknown"
-    mark = "*" if row.batch_size == plan.memory.shape.batch_size else ""
-    total = format_size(row.total) if row.complete else f">{format_size(row.total)}"
-    line = [f"{row.batch_size}{mark}", *cells, total, row.phase]
-    if plan.budget is not None:
-        fits = plan.fits(row)
-        line.append("unknown" if fits is None else "yes" if fits else "no")
-    return tuple(line)
-
-
-def _remarks(plan: Plan) -> list[str]:
-    remarks = []
-    if plan.budget is not None:
-        remarks.append(_largest(plan, plan.budget))
-    silent = [group.optimizer for group in plan.memory.groups if group.state is None]
-    if silent:
-        remarks.append(
-            f"unknown: the state of {', '.join(dict.fromkeys(silent))}, which does not say how much it keeps"
-        )
-    if plan.flops.estimated:
-        remarks.append(
-            f"estimated: {', '.join(plan.flops.estimated)}, which does not describe what it computes: parameters are "
-            f"exact, FLOPs and activations guessed from the shapes of its matrices"
-        )
-    return remarks
-
-
-def _largest(plan: Plan, budget: int) -> str:
-    largest = plan.largest_batch_size
-    if largest is None:
-        return f"largest batch size in {_budget(budget)}: unknown"
-    if largest == 0:
-        shortest = plan.memory.row(1)
-        return f"nothing fits in {_budget(budget)}: one sequence needs {format_size(shortest.total)}"
-    return f"largest batch size in {_budget(budget)}: {largest}"
-
-
-def _budget(budget: int) -> str:
-    return f"{budget / 1e9:g} GB"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns two spaces apart: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _estimated(plan: Plan) -> list[str]:
+    if not plan.flops.estimated:
+        return []
+    return [
+        f"estimated: {', '.join(plan.flops.estimated)}, which does not describe what it computes: parameters are "
+        f"exact, FLOPs and activations guessed from the shapes of its matrices"
+    ]

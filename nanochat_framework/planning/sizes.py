@@ -19,6 +19,12 @@ _FACTORS = {
 }
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,15})?|\.\d{1,15})\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
 
+_PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
+_RATE = re.compile(
+    r"\s*((?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:e\+?\d{1,2})?)\s*([kmgtp]?)(?:flops?(?:/s)?)?\s*",
+    re.IGNORECASE | re.ASCII,
+)
+
 
 def parse_size(text: str) -> int:
     """Bytes of `24GB`, `16 GiB`, `512MB` or a plain number. Raises ValueError, in one line, for anything else."""
@@ -36,6 +42,31 @@ def format_size(size: float) -> str:
         if size >= factor:
             return f"{_three_digits(size / factor)} {unit}"
     return f"{size:.0f} B"
+
+
+def format_budget(size: int) -> str:
+    """An amount of memory as a person gave it: 24 GB."""
+    return f"{size / 1e9:g} GB"
+
+
+def parse_rate(text: str) -> float:
+    """Operations per second of `165T`, `1.65e14` or `990 TFLOPS`. Raises ValueError, in one line, for anything else."""
+    match = _RATE.fullmatch(text)
+    rate = float(match[1]) * _PREFIXES[match[2].lower()] if match else 0.0
+    if not 0 < rate < float("inf"):
+        raise ValueError(f"{text!r} is not a number of operations per second; write like 165T or 1.65e14")
+    return rate
+
+
+def format_duration(seconds: float) -> str:
+    """Two units: 45 s, 12 min 30 s, 3 h 20 min, 2 days 4 h."""
+    whole = round(seconds)
+    for unit, size, smaller, below in (("days", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            count, rest = divmod(whole, size)
+            name = "day" if (unit, count) == ("days", 1) else unit
+            return f"{count:,} {name} {rest // below} {smaller}"
+    return f"{whole} s" if seconds >= 1 else f"{seconds:.2g} s"
 
 
 def format_count(count: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 
@@ -59,4 +60,15 @@ def memory_of(device: str) -> int | None:
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     except (ImportError, OSError, ValueError):
         return None
-    return physical if limit == resource.RLIM_INFINITY else min(physical, limit)
+    limits = [physical, limit if limit != resource.RLIM_INFINITY else None, _container_limit()]
+    return min(found for found in limits if found is not None)
+
+
+def _container_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container may use (control groups, version 2 or 1), None where nothing is said."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return int((root / name).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return None

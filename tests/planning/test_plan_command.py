@@ -45,7 +45,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_text_has_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _plan(capsys, "nano-125m", "--memory", "24GB")
     assert code == 0
-    for expected in ("123,551,232", "68.8 %", "FLOPs per token", "8*", "fits 24 GB", "largest batch size in 24 GB: "):
+    expected_parts = ("123,551,232", "68.8 %", "FLOPs per token", "8*", "headroom", "fits 24 GB", "muon (matrix)")
+    for expected in (*expected_parts, "largest batch size in 24 GB: ", "hard links"):
         assert expected in out, expected
     assert "unknown" not in out
 
@@ -63,9 +64,50 @@ def test_set_changes_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(after)["parameters"]["total"] - json.loads(before)["parameters"]["total"] == block
 
 
+def test_table_of_the_38m_model(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu = ["--set", 'hardware.device="cuda"', "--memory", "24GB", "--batch-sizes", "32,40,48,56"]
+    code, out, _ = _plan(capsys, "ittybitty-38m", *gpu)
+    assert code == 0
+    header = "batch   model  optimizer  activations  overhead     peak        at  headroom  fits 24 GB"
+    below = out[out.index(header) :].splitlines()[1:5]
+    assert [line.split()[0].rstrip("*") for line in below] == ["32", "40", "48", "56"]
+    _, data, _ = _plan(capsys, "ittybitty-38m", "--json", *gpu)
+    memory = json.loads(data)["memory"]
+    assert all(row["headroom_bytes"] == 24_000_000_000 - row["total_bytes"] for row in memory["rows"])
+    assert [group["optimizer"] for group in memory["optimizers"]] == ["muon", "lion"]
+    assert sum(group["state"] for group in memory["optimizers"]) == memory["rows"][0]["bytes"]["optimizer"]
+
+
+def test_time_and_cost_of_a_stated_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _plan(capsys, "d20", "--json", "--tokens-per-second", "50,000", "--price-per-hour", "2")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["duration"]["training_seconds"] == plan["run"]["tokens"] / 50_000
+    assert plan["duration"]["cost"] == pytest.approx(2 * plan["duration"]["seconds"] / 3600)
+    _, text, _ = _plan(capsys, "d20", "--flops", "100T", "--mfu", "0.5")
+    assert "(100 TFLOP/s at an MFU of 0.5)" in text
+
+
+def test_measured_speed_and_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--set", "train.batch_size=1", "--set", "data.seq_len=64", "--set", 'hardware.device="cpu"']
+    code, out, err = _plan(capsys, "tiny-cpu", "--measure", *small)
+    assert code == 0
+    assert "measuring: " in err
+    assert "(measured here, " in out
+    assert "measured: " in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--mfu", "0.4"], "--mfu: it is a share of the device's peak; say that with --flops"),
+        (["--flops", "100T", "--mfu", "1.5"], "--mfu: '1.5' is not a number above 0 and at most 1"),
+        (["--flops", "fast"], "--flops: 'fast' is not a number of operations per second"),
+        (["--flops", "0"], "--flops: '0' is not a number of operations per second"),
+        (["--tokens-per-second", "-5"], "--tokens-per-second: '-5' is not a number above 0"),
+        (["--tokens-per-second", "nan"], "--tokens-per-second: 'nan' is not a number above 0"),
+        (["--price-per-hour", "2"], "--price-per-hour: cost needs a speed"),
+        (["--measure", "--flops", "1T"], "--flops: not allowed with argument --measure"),
         (["--memory", "24QB"], "--memory: '24QB' is not an amount of memory"),
         (["--memory", "0GB"], "--memory: '0GB' is not an amount of memory"),
         (["--batch-sizes", "1,two"], "--batch-sizes: 'two' is not a number of sequences"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat_framework.planning.sizes import format_count, format_size, parse_size
+from nanochat_framework.planning.sizes import format_count, format_duration, format_size, parse_rate, parse_size
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,33 @@ def test_what_is_printed_reads_back_to_three_digits(size: int) -> None:
 )
 def test_counts(count: float, expected: str) -> None:
     assert format_count(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("165T", 1.65e14), ("1.65e14", 1.65e14), ("990 TFLOPS", 9.9e14), ("1 pflop/s", 1e15), (".5G", 5e8), ("12", 12.0)],
+)
+def test_rates(text: str, expected: float) -> None:
+    assert parse_rate(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "T", "fast", "0", "-1T", "1e400", "nan", "inf", "1T2", "9" * 99, "٣T"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^\S.* is not a number of operations per second; write like"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.25, "0.25 s"),
+        (45.2, "45 s"),
+        (59.7, "1 min 0 s"),
+        (750, "12 min 30 s"),
+        (12_000, "3 h 20 min"),
+        (100_000, "1 day 3 h"),
+        (31_536_000, "365 days 0 h"),
+    ],
+)
+def test_durations(seconds: float, expected: str) -> None:
+    assert format_duration(seconds) == expected

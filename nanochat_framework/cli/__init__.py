@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "eval": ("evaluate", "score a model on held-out text and tasks"),
         "generate": ("generate", "go on from prompts, once"),
         "export": ("export", "write a model in a file format such as GGUF"),
+        "import": ("import_model", "take in a model that another program wrote, to train it further"),
     },
     "look around": {
         "config": ("config", "check or show a configuration, or the schema that editors read"),

@@ -100,42 +100,19 @@ def _shorthands(arguments: argparse.Namespace) -> list[str]:
 
 
 def _exporter(name: str, options: list[str], registry: Registry) -> Exporter:
-    from pydantic import ValidationError
-
+    from nanochat_framework.cli.options import read_options
     from nanochat_framework.contracts.exporter import Exporter
     from nanochat_framework.errors import UsageError
     from nanochat_framework.plugins import UnknownComponent
+    from nanochat_framework.plugins.settings import configured
 
     try:
         component = registry.get("exporter", name)
     except UnknownComponent as error:
         raise UsageError(f"--to: {error}") from None
-    settings = dict(_option(text) for text in options)
-    try:
-        config = component.config_class().model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        known = ", ".join(component.config_class().model_fields)
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"--option {key}: {first['msg']} (options of {name}: {known})") from None
-    exporter = component.load_factory()(config)
+    exporter = component.load_factory()(configured(component, read_options(options)))
     assert isinstance(exporter, Exporter)
     return exporter
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """`key=value`, the value in TOML's notation, or as it stands where that is none."""
-    import tomllib
-
-    from nanochat_framework.errors import UsageError
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--option {text}: write KEY=VALUE")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return key, value
 
 
 def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:

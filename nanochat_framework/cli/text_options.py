@@ -155,6 +155,7 @@ def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
         torch.set_num_threads(arguments.threads)
     bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
     if bundle.tokenizer is None:
-        raise UsageError(f"{arguments.model}: has no tokenizer of ours (synthetic data, or a foreign file), so no text")
+        reason = bundle.metadata.get("without_tokenizer", "it was trained on synthetic tokens")
+        raise UsageError(f"{arguments.model}: has no tokenizer, so no text ({reason})")
     model = model_from_bundle(bundle, device=device)
     return TextGenerator(model, bundle.tokenizer), str(bundle.metadata.get("name"))

@@ -23,12 +23,13 @@ def dump_toml(config: RunConfig) -> str:
 def _sections(data: Mapping[str, Any]) -> Iterator[str]:
     for name, value in data.items():
         if isinstance(value, Mapping):
-            yield _table(f"[{_key(name)}]", value)
+            yield toml_table(f"[{_key(name)}]", value)
         else:
-            yield from (_table(f"[[{_key(name)}]]", member) for member in value)
+            yield from (toml_table(f"[[{_key(name)}]]", member) for member in value)
 
 
-def _table(header: str, table: Mapping[str, Any]) -> str:
+def toml_table(header: str, table: Mapping[str, Any]) -> str:
+    """A table under a header, its values inline."""
     return "\n".join([header, *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]) + "\n"
 
 

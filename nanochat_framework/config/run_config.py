@@ -43,6 +43,10 @@ class TrainSection(Section):
         le=10**5,
         description="Hours to train, instead of steps: the first steps are timed, then their number is fixed.",
     )
+    init_from: str | None = Field(
+        default=None,
+        description="Run, checkpoint folder or model file whose weights training begins with; absent: random ones.",
+    )
     batch_size: int = Field(default=8, gt=0, description="Most sequences in one micro-batch on one device.")
     gradient_accumulation: int = Field(
         default=1,

@@ -18,8 +18,8 @@ from nanochat_framework.model.build import build_model
 from nanochat_framework.model.linear import Linear, for_each_linear
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
-from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.plugins.settings import configured
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.training.checkpoint import META, MODEL, read_meta, read_tensors
 from nanochat_framework.training.checkpoint_store import CheckpointStore
@@ -27,23 +27,29 @@ from nanochat_framework.training.checkpoint_store import CheckpointStore
 CHECKPOINTS = "checkpoints"
 
 
-def bundle_from(target: Path | str, registry: Registry, *, runs_dir: Path | None = None) -> ModelBundle:
+def bundle_from(
+    target: Path | str,
+    registry: Registry,
+    *,
+    runs_dir: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ModelBundle:
     """Find and read the model that a person named: a path, or the name of a run under `runs_dir` (default: ./runs).
 
-    A path is a run, a checkpoint, or a file or folder that an importer reads.
+    A path is a run, a checkpoint, or a file or folder that an importer reads, with `options` as the importer's settings.
 
     Of a run, the best checkpoint by held-out loss is taken, else the final one, else the newest whole one. Raises
     UsageError, saying what was looked for, where there is nothing to read.
     """
     path = Path(target)
-    if path.is_file():
-        return _import(path, registry)
+    importer = _importer_of(path, registry, options or {})
+    if importer is not None:
+        return importer.load(path, registry)
+    if options:
+        raise UsageError(f"{target}: no importer reads this, so it takes no options ({', '.join(options)})")
     if (path / META).is_file():
         return bundle_from_checkpoint(path, registry)
     if not (path / CHECKPOINTS).is_dir():
-        importer = _importer_of_folder(path, registry) if path.is_dir() else None
-        if importer is not None:
-            return importer.load(path, registry)
         try:
             path = RunDirectory.find(runs_dir or default_runs_dir(), str(target)).path
         except UsageError as error:
@@ -158,24 +164,23 @@ def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _import(path: Path, registry: Registry) -> ModelBundle:
+def _importer_of(path: Path, registry: Registry, options: Mapping[str, Any]) -> Importer | None:
+    """What reads a file, by its suffix, or a folder that is none of ours, by the files in it; None if it is neither.
+
+    Raises UsageError for a file that nothing reads, and for options that the importer does not have.
+    """
     importers = registry.components("importer")
-    for component in importers:
-        if path.suffix.lower() in component.traits["suffixes"]:
-            return _importer(component).load(path, registry)
-    known = ", ".join(suffix for component in importers for suffix in component.traits["suffixes"])
-    raise UsageError(f"{path}: no importer reads {path.suffix or 'such'} files (known: {known or 'none'})")
-
-
-def _importer_of_folder(path: Path, registry: Registry) -> Importer | None:
-    """What reads a folder, by the files in it; None if nothing does."""
-    for component in registry.components("importer"):
-        if any((path / marker).is_file() for marker in component.traits["markers"]):
-            return _importer(component)
-    return None
-
-
-def _importer(component: Component) -> Importer:
-    importer = component.load_factory()(component.config_class()())
+    if path.is_file():
+        found = [component for component in importers if path.suffix.lower() in component.traits["suffixes"]]
+        if not found:
+            known = ", ".join(suffix for component in importers for suffix in component.traits["suffixes"])
+            raise UsageError(f"{path}: no importer reads {path.suffix or 'such'} files (known: {known or 'none'})")
+    elif (path / META).is_file() or (path / CHECKPOINTS).is_dir():
+        return None
+    else:
+        found = [c for c in importers if any((path / marker).is_file() for marker in c.traits["markers"])]
+    if not found:
+        return None
+    importer = found[0].load_factory()(configured(found[0], options))
     assert isinstance(importer, Importer)
     return importer

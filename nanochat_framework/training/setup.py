@@ -33,6 +33,7 @@ from nanochat_framework.training.checkpoint import (
     write_checkpoint,
 )
 from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -107,6 +108,8 @@ def prepare(
     meta = read_meta(checkpoint) if checkpoint else None
     if checkpoint and meta:
         restore_checkpoint(checkpoint, module, meta)
+    elif config.train.init_from is not None:
+        take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
     events, metrics, reporting = _reporting(config, run, store, world, step, quiet)
     evaluation = EvaluationCallback(config.eval.every)

@@ -15,7 +15,7 @@ from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
 from nanochat_exporters.gguf.provenance import Rebuilt, rebuild
 from nanochat_exporters.gguf.storage import StoredTensor, restore_quantized
-from nanochat_exporters.gguf.vocabulary import read_vocabulary
+from nanochat_exporters.gguf.vocabulary import read_vocabulary, why_left_out
 from nanochat_framework.contracts.exporter import Importer, ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.tables import select_model
@@ -46,6 +46,8 @@ class GgufImporter(Importer):
                 **({"license": file.keys["general.license"]} if "general.license" in file.keys else {}),
             }
             tokenizer = read_vocabulary(file.keys, str(path))
+            if tokenizer is None and file.keys.get("tokenizer.ggml.model", "none") != "none":
+                metadata["without_tokenizer"] = why_left_out(file.keys)
         return ModelBundle(rebuilt.model, rebuilt.quantizers, description, tensors, tokenizer, metadata)
 
 

@@ -72,3 +72,9 @@ def read_vocabulary(keys: Mapping[str, Any], where: str) -> Tokenizer | None:
     definition["model"]["vocab"] = {text: number for number, text in enumerate(used)}
     definition["model"]["merges"] = [merge.split(" ") for merge in merges]
     return Tokenizer(definition, origin=where)
+
+
+def why_left_out(keys: Mapping[str, Any]) -> str:
+    """What to tell a person of a vocabulary that `read_vocabulary` did not take."""
+    model, split = keys["tokenizer.ggml.model"], keys.get("tokenizer.ggml.pre", "unnamed")
+    return f"the file's ({model} with splitting {split}) does not begin with our special tokens, so it is left out"

@@ -1,0 +1,44 @@
+"""Training that begins with the weights of another model instead of random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.errors import UsageError
+from nanochat_framework.inference.bundle import bundle_from
+from nanochat_framework.model.parameters import named_parameters
+from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.training.train_module import TrainModule
+
+KEY = "train.init_from"
+
+
+@torch.no_grad()
+def take_weights(module: TrainModule, target: str, registry: Registry, tokenizer: Path | None) -> None:
+    """Copy the weights of a run, a checkpoint or a model file into the model that is about to be trained.
+
+    Codes become the numbers they stand for. Objectives and optimizers begin afresh. Raises UsageError where the model has
+    other tensors or shapes, or where the data were made with another tokenizer than the model.
+    """
+    bundle = bundle_from(target, registry)
+    theirs = bundle.tokenizer
+    if tokenizer is not None and theirs is not None and Tokenizer.load(tokenizer).fingerprint != theirs.fingerprint:
+        raise UsageError(
+            f"{KEY}: {target} has another tokenizer than the data; prepare them with its tokenizer.json "
+            f"(`nanochat prepare-data --tokenizer`)"
+        )
+    parameters = {p.name: p.tensor for p in named_parameters(module.model)}
+    odd = sorted(set(bundle.tensors) ^ set(parameters))
+    if odd:
+        whose = f"only {target} has" if odd[0] in bundle.tensors else "only the model has"
+        raise UsageError(f"{KEY}: the [model] table is not that of {target}: {whose} a tensor {odd[0]}")
+    for name, tensor in bundle.tensors.items():
+        values = tensor if isinstance(tensor, Tensor) else tensor.dequantize()
+        if values.shape != parameters[name].shape:
+            shapes = f"{tuple(parameters[name].shape)}, there {tuple(values.shape)}"
+            raise UsageError(f"{KEY}: the [model] table is not that of {target}: {name} is {shapes}")
+        parameters[name].copy_(values)

@@ -69,7 +69,7 @@ def test_a_folder_for_transformers(run: Path, capsys: pytest.CaptureFixture[str]
     assert "float tensors: all of 20 tensors equal bit for bit" in text and "codes:" not in text
     assert ": logits differ by at most" in text and "its tokenizer gives the same ids" in text
     assert "the trained model's logits differ from the file's by at most" in text
-    assert main(["generate", "hf", "--prompt", "import", "--max-tokens", "3", "--json"]) == 0
+    assert main(["generate", "hf", "--prompt", "import", "--max-tokens", "3", "--jsonl"]) == 0
     assert len(json.loads(capsys.readouterr().out)["tokens"]) <= 3
     command = ["export", "hf", "--to", "huggingface", "--output", "hf2", "--option", "precision=bf16"]
     assert main([*command, "--check", "--json"]) == 0

@@ -21,6 +21,7 @@ from nanochat_framework.data.encoders import Encoder, build_encoder, fastest_enc
 from nanochat_framework.data.encoding import Position, cut, encoded
 from nanochat_framework.data.overlap import NGRAM, Overlap, measure_overlap
 from nanochat_framework.data.progress import ProgressFactory
+from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
 from nanochat_framework.data.token_store import DATA_JSON, SCHEMA_VERSION, TOKEN_DTYPE
 from nanochat_framework.data.token_writer import Finished, TokenWriter
 from nanochat_framework.data.tokenizer import Tokenizer
@@ -68,6 +69,8 @@ def prepare(source: DocumentSource, settings: PrepareSettings, progress: Progres
     Raises UsageError for unusable requests, StoppedOnRequest after Ctrl-C, NanochatError if writing fails.
     """
     given = Tokenizer.load(settings.tokenizer) if settings.tokenizer else None
+    if settings.encoder:  # before any long work
+        build_encoder(settings.encoder, given or Tokenizer.train([], SMALLEST_VOCABULARY))
     with progress("reading", None) as bar:
         corpus = Corpus(source, settings.validation_fraction, settings.seed, bar.advance)
     request = {
@@ -132,6 +135,7 @@ class _Preparation:
 
     def _encoder(self, tokenizer: Tokenizer) -> Encoder:
         if self.settings.encoder:
+            _say(f"encoder: {self.settings.encoder}, as asked for")
             return build_encoder(self.settings.encoder, tokenizer)
         sample = b"".join(training_text(self.corpus, min(_MEASURED_BYTES, self.corpus.bytes // 8)))
         choice = fastest_encoder(tokenizer, sample.decode("utf-8", "ignore"))

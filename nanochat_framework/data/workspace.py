@@ -21,6 +21,7 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.atomic import sync_file, sync_folder, write_atomic
 from nanochat_framework.runs.lock import hold
 
+_LOCK = "lock"
 _REQUEST, _JOURNAL, _PUBLISH = "request.json", "journal.json", "publish.json"
 
 
@@ -42,7 +43,7 @@ class Workspace:
     def __enter__(self) -> Self:
         try:
             self.work.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(hold(self.work / "lock", doing="preparing data there"))
+            self._stack.enter_context(hold(self.work / _LOCK, doing="preparing data there"))
             found = self._read(_REQUEST)
             self.resumed = found == self._request
             if not self.resumed:
@@ -63,7 +64,7 @@ class Workspace:
         for name in (_REQUEST, _PUBLISH, _JOURNAL):  # first what gives the rest its meaning
             (self.work / name).unlink(missing_ok=True)
         for path in self.work.iterdir():
-            if path.name != "lock":
+            if not path.name.startswith(_LOCK):
                 path.unlink()
 
     def _read(self, name: str) -> dict[str, Any] | None:

@@ -112,6 +112,7 @@ def test_a_large_corpus_trains_the_tokenizer_on_a_sample(tmp_path: Path, capsys:
 def test_an_encoder_by_name(text_folder: Path, data: Path, tmp_path: Path) -> None:
     command = ["prepare-data", "--text", str(text_folder), "--vocab-size", "320", "--output", str(tmp_path)]
     assert main([*command, "--encoder", "nonsense"]) == 2
+    assert not any(tmp_path.iterdir()), "known before anything is begun"
     assert main([*command, "--encoder", "tokenizers"]) == 0
     assert (tmp_path / "tokens.bin").read_bytes() == (data / "tokens.bin").read_bytes()
 

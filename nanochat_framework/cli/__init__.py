@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "use it": {
         "eval": ("evaluate", "score a model on held-out text and tasks"),
         "generate": ("generate", "go on from prompts, once"),
+        "complete": ("complete", "go on from texts as you type them"),
         "export": ("export", "write a model in a file format such as GGUF"),
         "import": ("import_model", "take in a model that another program wrote, to train it further"),
     },

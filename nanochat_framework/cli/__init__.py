@@ -16,7 +16,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "make a model": {
         "prepare-data": ("prepare_data", "turn text into a tokenizer and token files"),
         "tokenizer": ("tokenizer", "train a tokenizer alone, or compare one with others"),
-        "plan": ("plan", "parameters, FLOPs and memory of a configuration, before it runs"),
+        "plan": ("plan", "parameters, FLOPs, memory, time and disk of a configuration, before it runs"),
         "train": ("train", "train a model from a TOML file or a preset"),
         "resume": ("resume", "continue a run exactly where it stopped"),
     },

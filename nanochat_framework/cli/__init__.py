@@ -28,7 +28,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("import_model", "take in a model that another program wrote, to train it further"),
     },
     "look around": {
-        "config": ("config", "check or show a configuration, or the schema that editors read"),
+        "config": ("config", "check, show or compare configurations; the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),
         "plugins": ("plugins", "list what is installed and what failed to load"),
     },

@@ -1,4 +1,4 @@
-"""`nanochat config`: check or show a configuration, or write the schema that editors read."""
+"""`nanochat config`: check, show or compare configurations, or write the schema that editors read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nanochat_framework.config.load import LoadedConfig
+    from nanochat_framework.config.run_config import RunConfig
     from nanochat_framework.plugins import Registry
 
-HELP = "check or show a configuration, or the schema that editors read"
+HELP = "check, show or compare configurations; the schema that editors read"
 
 EXAMPLES = """\
 examples:
   nanochat config check my.toml
   nanochat config check tiny-cpu --set optimizer.0.lr=0.01
   nanochat config show tiny-cpu            every default filled in, as TOML
+  nanochat config show my.toml --origin    each value with the file and line that it comes from
+  nanochat config diff nano-125m my.toml
+  nanochat config diff first second        what two runs were made from
   nanochat config schema --output nanochat.schema.json
 """
 
@@ -26,10 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    actions = parser.add_subparsers(dest="action", metavar="check|show|schema", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="check|show|diff|schema", required=True)
     check = actions.add_parser("check", help="report every mistake, with file and line")
     show = actions.add_parser("show", help="the configuration with every default filled in")
-    show.add_argument("--json", action="store_true", help="as JSON")
+    show.add_argument("--origin", action="store_true", help="a line for each value, with where it comes from")
+    diff = actions.add_parser("diff", help="what differs between two configurations")
+    for side in ("a", "b"):
+        diff.add_argument(side, metavar=side.upper(), help="a TOML file, a preset or a run")
+    diff.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    for action in (show, diff):
+        action.add_argument("--json", action="store_true", help="as JSON")
     for action in (check, show):
         action.add_argument("config", help="path of a TOML file, or the name of a preset")
         action.add_argument(
@@ -52,18 +62,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "schema":
         _schema(registry, arguments.output)
         return 0
-    loaded = _load(arguments, registry)
+    if arguments.action == "diff":
+        _diff(arguments, registry)
+        return 0
+    loaded = _load(arguments.config, arguments.overrides, registry)
     if arguments.action == "check":
         print(f"{loaded.path}: ok")
+    elif arguments.origin:
+        _show_origins(loaded, as_json=arguments.json)
     else:
         _show(loaded, as_json=arguments.json)
     return 0
 
 
-def _load(arguments: argparse.Namespace, registry: Registry) -> LoadedConfig:
+def _load(target: str, overrides: list[str], registry: Registry) -> LoadedConfig:
     from nanochat_framework.config.load import load_config
 
-    loaded = load_config(arguments.config, registry=registry, overrides=arguments.overrides)
+    loaded = load_config(target, registry=registry, overrides=overrides)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return loaded
@@ -77,6 +92,54 @@ def _show(loaded: LoadedConfig, *, as_json: bool) -> None:
         print_json(loaded.config.to_dict())
     else:
         print(dump_toml(loaded.config), end="")
+
+
+def _show_origins(loaded: LoadedConfig, *, as_json: bool) -> None:
+    from nanochat_framework.cli.common import print_json, print_table
+    from nanochat_framework.config.dump import toml_value
+    from nanochat_framework.config.origins import dotted, leaves
+
+    found = [(path, value, loaded.provenance.origin(path)) for path, value in leaves(loaded.config.to_dict())]
+    if as_json:
+        print_json([{"key": dotted(path), "value": value, "origin": origin.to_dict()} for path, value, origin in found])
+    else:
+        rows = [(dotted(path), toml_value(value), str(origin)) for path, value, origin in found]
+        print_table(("key", "value", "from"), rows)
+
+
+def _diff(arguments: argparse.Namespace, registry: Registry) -> None:
+    from nanochat_framework.cli.common import print_json
+    from nanochat_framework.config.diff import ABSENT, differences
+    from nanochat_framework.config.dump import toml_value
+
+    sides = [_side(target, arguments.runs_dir, registry) for target in (arguments.a, arguments.b)]
+    found = differences(*(config.to_dict() for config in sides))
+    if arguments.json:
+        print_json([difference.to_dict() for difference in found])
+        return
+    for difference in found:
+        before, after = ("absent" if v is ABSENT else toml_value(v) for v in (difference.before, difference.after))
+        print(f"{difference.key}: {before} -> {after}")
+    if not found:
+        print(f"{arguments.a} and {arguments.b} do not differ", file=sys.stderr)
+
+
+def _side(target: str, runs_dir: Path | None, registry: Registry) -> RunConfig:
+    """A file or preset; a run where neither is called so. Raises UsageError if it is nothing of these."""
+    from nanochat_framework.config.load import load_config, read_resolved
+    from nanochat_framework.errors import ConfigError, UsageError
+    from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+
+    try:
+        return load_config(target, registry=registry).config
+    except ConfigError:
+        raise
+    except UsageError as error:
+        try:
+            run = RunDirectory.find(runs_dir or default_runs_dir(), target)
+        except UsageError as no_run:
+            raise UsageError(f"{error}; {no_run}") from None
+        return read_resolved(run.config_resolved, registry=registry)
 
 
 def _schema(registry: Registry, output: Path | None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from nanochat_framework.config.derivation import Derivation
 from nanochat_framework.config.phases import steps_reaching
 from nanochat_framework.config.problems import Location
 from nanochat_framework.config.run_config import OPEN_END, RunConfig
@@ -24,7 +25,7 @@ class Settled:
     """
 
     config: RunConfig
-    derived: dict[Location, str]
+    derived: dict[Location, Derivation]
     problems: tuple[tuple[Location, str], ...] = ()
 
 
@@ -34,40 +35,41 @@ def settle(config: RunConfig) -> Settled:
     if problems:
         return Settled(config, {}, problems)
     accumulated, derived = _accumulation(config)
-    tokens, because = _tokens(accumulated)
-    if tokens is None:
+    budget = _tokens(accumulated)
+    if budget is None:
         return Settled(accumulated, derived)
+    tokens, because = budget
     steps = steps_reaching(accumulated, tokens)
     if steps > OPEN_END:
-        key = "tokens" if config.train.tokens else "tokens_per_parameter"
-        return Settled(config, {}, ((("train", key), f"takes {steps:,} steps, more than {OPEN_END:,}"),))
-    budget = {"steps": steps, "tokens": None, "tokens_per_parameter": None}
-    return Settled(_with_train(accumulated, budget), {**derived, ("train", "steps"): because})
+        return Settled(config, {}, ((because.source, f"takes {steps:,} steps, more than {OPEN_END:,}"),))
+    changes = {"steps": steps, "tokens": None, "tokens_per_parameter": None}
+    return Settled(_with_train(accumulated, changes), {**derived, ("train", "steps"): because})
 
 
-def _tokens(config: RunConfig) -> tuple[int | None, str]:
-    """Tokens to train on, and the key that says so; None where something else is asked for."""
+def _tokens(config: RunConfig) -> tuple[int, Derivation] | None:
+    """Tokens to train on, and what says so; None where something else is asked for."""
     train = config.train
     if train.tokens is not None:
-        return train.tokens, f"train.tokens = {train.tokens}"
+        return train.tokens, Derivation(("train", "tokens"), f"train.tokens = {train.tokens}")
     if train.tokens_per_parameter is None:
-        return None, ""
+        return None
     from nanochat_framework.planning.inventory import take_inventory
     from nanochat_framework.planning.parameters import count_parameters
 
     model_alone = config.model_copy(update={"objective": ()})  # whose own heads are no part of the count
     n_parameters = count_parameters(take_inventory(model_alone)).total
-    because = f"train.tokens_per_parameter = {train.tokens_per_parameter:g} ({n_parameters:,} parameters)"
-    return math.ceil(train.tokens_per_parameter * n_parameters), because
+    text = f"train.tokens_per_parameter = {train.tokens_per_parameter:g} ({n_parameters:,} parameters)"
+    tokens = math.ceil(train.tokens_per_parameter * n_parameters)
+    return tokens, Derivation(("train", "tokens_per_parameter"), text)
 
 
-def _accumulation(config: RunConfig) -> tuple[RunConfig, dict[Location, str]]:
+def _accumulation(config: RunConfig) -> tuple[RunConfig, dict[Location, Derivation]]:
     """`batch_tokens` as micro-batches, of `[train]` and of each phase that does not say how many itself."""
     total = config.train.batch_tokens
     if total is None:
         return config, {}
-    because = f"train.batch_tokens = {total}"
-    derived: dict[Location, str] = {("train", "gradient_accumulation"): because}
+    because = Derivation(("train", "batch_tokens"), f"train.batch_tokens = {total}")
+    derived: dict[Location, Derivation] = {("train", "gradient_accumulation"): because}
     phases = list(config.data.phase)
     for number, unit in _units(config):
         if number is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
@@ -69,11 +70,24 @@ class PartConfig(ComponentConfig):
 
 
 class ModelConfig(ComponentConfig):
-    """Configuration of a whole model. Every model has these three sizes, whatever it is made of."""
+    """Configuration of a whole model. Every model has these three sizes, whatever it is made of.
+
+    A model whose sizes can be computed names the key that asks for it in `derives_from`, and says in `derived` how.
+    """
+
+    derives_from: ClassVar[str] = ""
 
     dim: int = Field(gt=0, description="Width of the residual stream, in channels.")
     vocab_size: int = Field(gt=0, description="Rows of the embedding, in tokens; at least the tokenizer's.")
     max_seq_len: int = Field(gt=0, description="Longest sequence the model is built for, in tokens.")
+
+    @classmethod
+    def derived(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keys that follow from `derives_from`, in tables as they are written; what a person wrote goes before.
+
+        The table is not validated yet: nothing follows from a value that is none.
+        """
+        return {}
 
     def describe(self) -> ModelDescription:
         """The model as operations with named tensors, computed from the configuration alone."""

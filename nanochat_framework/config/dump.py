@@ -30,7 +30,7 @@ def _sections(data: Mapping[str, Any]) -> Iterator[str]:
 
 def toml_table(header: str, table: Mapping[str, Any]) -> str:
     """A table under a header, its values inline."""
-    return "\n".join([header, *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]) + "\n"
+    return "\n".join([header, *(f"{_key(key)} = {toml_value(value)}" for key, value in table.items())]) + "\n"
 
 
 def _key(key: str) -> str:
@@ -42,7 +42,7 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """A value inline. Only what `to_dict` gives: strings, numbers, booleans, arrays, tables."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -51,8 +51,8 @@ def _value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(key)} = {_value(member)}" for key, member in value.items())
+        inside = ", ".join(f"{_key(key)} = {toml_value(member)}" for key, member in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     raise TypeError(f"TOML has no form for {type(value).__name__}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from nanochat_framework.config.budgets import settle
 from nanochat_framework.config.checks import cross_checks, warnings_about
+from nanochat_framework.config.derivation import derive_model
 from nanochat_framework.config.known_keys import KnownKeys
-from nanochat_framework.config.layers import Layer, merged, owner_of, read_layers
+from nanochat_framework.config.layers import Layer, merged, read_layers
+from nanochat_framework.config.origins import Provenance, dotted
 from nanochat_framework.config.overrides import Override, apply_overrides
 from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
@@ -31,6 +32,7 @@ class LoadedConfig:
     layers: tuple[Layer, ...]
     overrides: tuple[str, ...]
     warnings: tuple[str, ...]
+    provenance: Provenance
 
     @property
     def path(self) -> Path:
@@ -47,21 +49,23 @@ def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[s
     layers = read_layers(target)
     data = merged(layers)
     applied, problems = apply_overrides(data, overrides)
-    where = partial(_where, layers, data, applied)
+    provenance = Provenance(layers, data, applied)
+    provenance.derived |= derive_model(data, registry, provenance.rank)
     try:
-        config = validate(data, registry, where)
+        config = validate(data, registry, provenance.where)
     except ConfigError as error:
         if not problems:
             raise
         raise ConfigError([*problems, *error.problems]) from None
     settled = settle(config)
     config = settled.config
-    problems += [Problem(where(at), ".".join(map(str, at)), message) for at, message in settled.problems]
-    problems += cross_checks(config, where) if not settled.problems else []
+    provenance.derived |= settled.derived
+    problems += [Problem(provenance.where(at), dotted(at), message) for at, message in settled.problems]
+    problems += cross_checks(config, provenance.where) if not settled.problems else []
     if problems:
         raise ConfigError(problems)
     texts = tuple(given if isinstance(given, str) else given.text for given in overrides)
-    return LoadedConfig(config, tuple(layers), texts, tuple(warnings_about(config)))
+    return LoadedConfig(config, tuple(layers), texts, tuple(warnings_about(config)), provenance)
 
 
 def validate(data: Any, registry: Registry, where: Callable[[Location], str]) -> RunConfig:
@@ -116,17 +120,3 @@ def selections(node: Any) -> Iterator[Selected[Any]]:
     elif isinstance(node, list | tuple):
         for value in node:
             yield from selections(value)
-
-
-def _where(layers: Sequence[Layer], data: Mapping[str, Any], overrides: Sequence[Override], location: Location) -> str:
-    """`file:line` of a key, or the flag that it has its value from."""
-    blamed, length = None, -1
-    for override in overrides:
-        for claimed in (override.path, override.table):
-            if claimed is not None and location[: len(claimed)] == claimed and len(claimed) >= length:
-                blamed, length = override, len(claimed)
-    if blamed is None:  # a table is wrong as a whole: the last flag that changed something inside
-        blamed = next((o for o in reversed(overrides) if o.path[: len(location)] == location), None)
-    if blamed is not None:
-        return blamed.flag or ("--set" if blamed.path == location else blamed.where)  # the key follows
-    return owner_of(layers, data, location).where(location)

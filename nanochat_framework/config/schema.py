@@ -107,8 +107,17 @@ class _Writer:
                 table["properties"] = {**rule["properties"], **table["properties"]}
                 table["required"] = [*rule.get("required", []), *table.get("required", [])]
             tables.append(table)
+            key = getattr(component.config_class(), "derives_from", "")
+            if key and not part:
+                tables.append(self._derived(component, key))
         names = [{"enum": bare, "description": f"A {kind} by its bare name."}] if bare else []
         return {"anyOf": [*tables, *names]} if tables or names else {"not": {}}
+
+    def _derived(self, component: Component, key: str) -> Schema:
+        """The table of a component most of whose keys follow from one of them: like a part of a file, but named."""
+        table = self._settings(component, True) or {}
+        title = f"{table['title']}, by {key}"
+        return {**table, "title": title, "required": ["name", key]}
 
     def _settings(self, component: Component, part: bool) -> Schema | None:
         """The table of one component; None, and a line in `left_out`, if its plugin fails."""

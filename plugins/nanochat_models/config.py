@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from nanochat_framework.config.component import ModelConfig, PartConfig
 from nanochat_framework.config.selection import Select, Selected
@@ -18,6 +19,7 @@ from nanochat_framework.model.description import (
     RmsNorm,
     TensorSpec,
 )
+from nanochat_models.depth import Rule, sizes, whole_heads
 
 
 class RmsNormConfig(PartConfig):
@@ -33,8 +35,22 @@ class RmsNormConfig(PartConfig):
 
 
 class DecoderConfig(ModelConfig):
-    """`[model] name = "decoder"`: every dimension is a field, nothing is derived from depth."""
+    """`[model] name = "decoder"`: every dimension is a field, and nothing is derived unless `depth` asks for it."""
 
+    derives_from: ClassVar[str] = "depth"
+
+    depth: int | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="Asks for sizes that follow from it by depth_rule: dim, n_layers, attention's n_heads, n_kv_heads and "
+        "head_dim, ffn's hidden_dim. Sizes that are given stay as they are.",
+    )
+    depth_rule: Rule | None = Field(
+        default=None,
+        description="How sizes follow from depth: nanochat-2026 (the default) rounds the width of 64 a layer up to heads "
+        "of 128 channels, nanochat-2025 makes the heads narrower instead.",
+    )
     n_layers: int = Field(gt=0, description="Number of blocks.")
     tie_embeddings: bool = Field(default=False, description="Whether the embedding is the output head too.")
     embedding_norm: bool = Field(
@@ -47,6 +63,24 @@ class DecoderConfig(ModelConfig):
     ffn: Annotated[Selected[Any], Select("ffn")] = Field(description="The feed-forward part of each block.")
     norm: Annotated[Selected[Any], Select("norm")] = Field(description="The norm before each sub-layer and the head.")
     residual: Annotated[Selected[Any], Select("residual")] = Field(description="How sub-layers join the stream.")
+
+    @field_validator("depth_rule")
+    @classmethod
+    def _rule_gives_sizes(cls, rule: Rule | None, info: ValidationInfo) -> Rule | None:
+        depth = info.data.get("depth")
+        if rule is not None and depth is None and "depth" in info.data:
+            raise ValueError("says how sizes follow from depth, and there is no depth")
+        if rule is not None and depth is not None and not whole_heads(depth, rule):
+            raise ValueError(f"gives no whole heads at depth {depth}; use nanochat-2026 or another depth")
+        return rule
+
+    @classmethod
+    def derived(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All sizes, by nanochat's rules."""
+        depth, rule = table.get("depth"), table.get("depth_rule", "nanochat-2026")
+        if not isinstance(depth, int) or not 0 < depth <= 1000 or rule not in get_args(Rule):
+            return {}
+        return sizes(depth, rule)
 
     def place(self) -> Place:
         """The place of the parts that stand outside blocks."""

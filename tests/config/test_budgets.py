@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanochat_framework.config.budgets import settle
+from nanochat_framework.config.derivation import Derivation
 from nanochat_framework.config.load import load_config, read_resolved
 from nanochat_framework.config.phases import planned_tokens, training_phases
 from nanochat_framework.config.run_config import OPEN_END, RunConfig
@@ -126,7 +127,7 @@ def test_the_budget_is_reached_and_not_a_step_more(tokens: int, batch: int, accu
         assert tokens > OPEN_END * per_step
         return
     assert settled.config.train.steps == -(-tokens // per_step)
-    assert settled.derived == {("train", "steps"): f"train.tokens = {tokens}"}
+    assert settled.derived == {("train", "steps"): Derivation(("train", "tokens"), f"train.tokens = {tokens}")}
     assert settle(settled.config).config == settled.config, "what is settled stays as it is"
 
 

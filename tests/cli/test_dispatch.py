@@ -56,7 +56,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
         (["train", "x", "--confg=y"], "unknown option --confg; did you mean --config? (`nanochat train --help`)"),
         (["plugins", "list", "--jsn"], "unknown option --jsn; did you mean --json? (`nanochat plugins --help`)"),
         (["plugins", "list", "more"], "unexpected argument 'more' (`nanochat plugins --help`)"),
-        (["config", "chek", "x"], "argument check|show|schema: invalid choice: 'chek' (choose from"),
+        (["config", "chek", "x"], "argument check|show|diff|schema: invalid choice: 'chek' (choose from"),
         (["config", "check"], "the following arguments are required: config (`nanochat config check --help`)"),
         (["train", "x", "--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
         (["components", "list", "optimiser"], "no kind of component 'optimiser'; did you mean 'optimizer'?"),

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nanochat_framework.config.problems import Location
+from nanochat_framework.config.quantization import learned_scales, quantised, traits
 from nanochat_framework.config.rules import OptimizerRule, first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import Problem
-from nanochat_framework.model.description import TensorSpec
+from nanochat_framework.model import roles
+from nanochat_framework.model.description import ModelDescription, TensorSpec
 
 LEARNING_RATE = "lr"
 """The hyperparameter that `[schedule]` is about, and `schedule = { ... }` of an `[[optimizer]]`."""
@@ -24,6 +26,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
         *_phases_fit_the_data(config, where),
         *_hours_leave_the_steps_open(config, where),
         *_schedules_are_declared(config, where),
+        *_quantizers_find_weights(config, where),
         *_compiled_parts_are_checkpointed_whole(config, where),
         *_every_parameter_is_optimised(config, where),
     ]
@@ -106,6 +109,24 @@ def _no_such_hyperparameter(rule: OptimizerRule, allowed: list[str]) -> str:
     return f"{what}; it has: {', '.join(allowed) or 'none'}"
 
 
+def _quantizers_find_weights(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """A table whose pattern takes parameters, but none that can be quantised, was meant otherwise."""
+    description = described(config)
+    if description is None:
+        return
+    used = set(quantised(config.quantizer, description).values())
+    for number, rule in enumerate(config.quantizer):
+        taken = [t for t in tensors_of(config) or () if first_match(config.quantizer, t.name, t.role) == number]
+        if taken and number not in used:
+            what = (
+                "routers are never quantised" if taken[0].role == roles.ROUTER else "it is no linear map and no table"
+            )
+            message = (
+                f'{rule.match!r} takes {taken[0].name} (role "{taken[0].role}"), which cannot be quantised: {what}'
+            )
+            yield _problem(("quantizer", number, "match"), message, where)
+
+
 def _compiled_parts_are_checkpointed_whole(config: RunConfig, where: Where) -> Iterator[Problem]:
     """What "selective" keeps are single operations, and compiled code has none."""
     if config.train.compile and config.train.activation_checkpointing == "selective":
@@ -133,12 +154,27 @@ def scheduled_fields(rule: OptimizerRule) -> list[str]:
     return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("scheduled")]
 
 
-def tensors_of(config: RunConfig) -> list[TensorSpec] | None:
-    """The model's parameters, from its configuration alone; None if a component does not describe itself."""
+def described(config: RunConfig) -> ModelDescription | None:
+    """The model's description; None if it makes none."""
     try:
-        return config.model.config.describe().tensors()  # type: ignore[no-any-return]
-    except (TypeError, ValueError):
+        return config.model.config.describe()  # type: ignore[no-any-return]
+    except TypeError:
         return None
+
+
+def tensors_of(config: RunConfig) -> list[TensorSpec] | None:
+    """The model's parameters, learned scales included, from its configuration alone.
+
+    None if a component does not describe itself.
+    """
+    description = described(config)
+    try:
+        own = None if description is None else description.tensors()
+    except ValueError:
+        return None
+    if description is None or own is None:
+        return None
+    return [*own, *learned_scales(config.quantizer, description).values()]
 
 
 def warnings_about(config: RunConfig) -> Iterator[str]:
@@ -175,13 +211,13 @@ def _rules_without_parameters(config: RunConfig, tensors: list[TensorSpec]) -> I
 
 
 def _groups_wider_than_rows(config: RunConfig, tensors: list[TensorSpec]) -> Iterator[str]:
+    description = described(config)
+    taken = {} if description is None else quantised(config.quantizer, description)
     for number, rule in enumerate(config.quantizer):
-        group = getattr(rule.component.config, "group_size", None)
-        if not isinstance(group, int):
-            continue  # no groups, or groups that follow the row
-        taken = [t for t in tensors if first_match(config.quantizer, t.name, t.role) == number]
-        narrow = [t for t in taken if t.shape[-1] < group]
+        rounded = [tensor for tensor in tensors if taken.get(tensor.name) == number]
+        narrow = [t for t in rounded if (traits(rule).group_of(t.shape[-1]) or 0) > t.shape[-1]]
         if narrow:
+            group = traits(rule).group_of(narrow[0].shape[-1])
             yield (
                 f"quantizer.{number}: group_size {group} is more than the {narrow[0].shape[-1]} inputs of "
                 f"{narrow[0].name}: each of its rows is one short group"

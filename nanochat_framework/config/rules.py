@@ -24,7 +24,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
+from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.selection import COMPONENT_MARK, Select, Selected, select
+from nanochat_framework.model import roles
 
 
 class ComponentTable(BaseModel):
@@ -81,10 +83,28 @@ class Rule(ComponentTable):
         return fnmatchcase(role, self.match) or fnmatchcase(name, self.match)
 
 
+class QuantizerWarmup(StrictModel):
+    """Rounding that sets in gradually: a share λ of it, w + λ (q(w) - w), for weights and activations alike.
+
+    λ depends on the step alone, so a resumed run goes on exactly.
+    """
+
+    start_step: int = Field(default=0, ge=0, description="Last step without any rounding.")
+    steps: int = Field(gt=0, description="Steps over which λ grows from 0 to 1, in equal parts.")
+
+    def strength(self, step: int) -> float:
+        """λ at update number `step`, counted from 1."""
+        return min(max((step - self.start_step) / self.steps, 0.0), 1.0)
+
+
 class QuantizerRule(Rule):
     """`[[quantizer]]`: which weights are quantised in training, and how."""
 
     kind: ClassVar[str] = "quantizer"
+
+    warmup: QuantizerWarmup | None = Field(
+        default=None, description="Round gradually, for training that begins with float weights: { start_step, steps }."
+    )
 
 
 class OptimizerRule(Rule):
@@ -112,6 +132,11 @@ def _details(error: ValidationError | PydanticCustomError, value: Any) -> list[I
         )
         for item in error.errors(include_url=False)
     ]
+
+
+def quantizer_match(rules: tuple[QuantizerRule, ...], name: str, role: str) -> int | None:
+    """Index of the `[[quantizer]]` table that rounds a weight, None if none does. Routers are never rounded."""
+    return None if role == roles.ROUTER else first_match(rules, name, role)
 
 
 def first_match(rules: tuple[Any, ...], name: str, role: str) -> int | None:

@@ -14,10 +14,11 @@ from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.tables import select_model, select_quantizers
+from nanochat_framework.model import roles
 from nanochat_framework.model.build import build_model
-from nanochat_framework.model.linear import Linear, for_each_linear
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.plugins.settings import configured
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
@@ -92,24 +93,34 @@ def _read_checkpoint(path: Path, registry: Registry) -> ModelBundle:
     rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
     model = build_model(selected, rules)
     _load(model, read_tensors(path / MODEL), path)
-    tensors: dict[str, Tensor | QuantizedWeight] = {p.name: p.tensor.detach() for p in named_parameters(model)}
-
-    def take_codes(name: str, linear: Linear) -> None:
-        quantized = linear.quantized()
-        if quantized is not None:
-            tensors[name] = quantized
-
-    with torch.no_grad():
-        for_each_linear(model, take_codes)
     tokenizer = path / "tokenizer.json"
     return ModelBundle(
         model=selected,
         quantizers=rules,
         description=selected.config.describe(),
-        tensors=tensors,
+        tensors=tensors_of(model),
         tokenizer=Tokenizer.load(tokenizer) if tokenizer.is_file() else None,
         metadata=_metadata(path, meta),
     )
+
+
+@torch.no_grad()
+def tensors_of(model: LanguageModel) -> dict[str, Tensor | QuantizedWeight]:
+    """A model's tensors by name as exporters see them: codes and scales where it is quantised.
+
+    Learned scales are those scales; as parameters they are left out.
+    """
+    tensors: dict[str, Tensor | QuantizedWeight] = {
+        p.name: p.tensor.detach() for p in named_parameters(model) if p.role != roles.QUANTIZER_SCALE
+    }
+
+    def take_codes(name: str, module: QuantizableWeight) -> None:
+        quantized = module.quantized()
+        if quantized is not None:
+            tensors[name] = quantized
+
+    for_each_weight(model, take_codes)
+    return tensors
 
 
 def model_from_bundle(
@@ -120,13 +131,14 @@ def model_from_bundle(
     Raises UsageError if the bundle's tensors are not those of its model.
     """
     model = build_model(bundle.model, bundle.quantizers, precision=precision, device=device)
-    linears: dict[str, Linear] = {}
-    for_each_linear(model, linears.__setitem__)
+    modules: dict[str, QuantizableWeight] = {}
+    for_each_weight(model, modules.__setitem__)
     values = {name: t.dequantize() if isinstance(t, QuantizedWeight) else t for name, t in bundle.tensors.items()}
-    _load(model, values, bundle.metadata.get("name", "the model"))
+    learned = {p.name: p.tensor.detach() for p in named_parameters(model) if p.role == roles.QUANTIZER_SCALE}
+    _load(model, {**learned, **values}, bundle.metadata.get("name", "the model"))
     for name, tensor in bundle.tensors.items():
-        if isinstance(tensor, QuantizedWeight) and name in linears:
-            linears[name].freeze(QuantizedWeight(tensor.codes.to(device), tensor.scales.to(device), tensor.group_size))
+        if isinstance(tensor, QuantizedWeight) and name in modules:
+            modules[name].freeze(tensor.to(device))
     return model.eval().requires_grad_(False)
 
 

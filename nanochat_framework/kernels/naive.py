@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def rms_norm(x: Tensor, weight: Tensor | None, eps: float) -> Tensor:
@@ -24,6 +25,21 @@ def quantize_activations(x: Tensor) -> Tensor:
     largest = wide.abs().amax(dim=-1, keepdim=True).clamp_min(1e-8)
     codes = (wide * (127.0 / largest)).round().clamp(-127.0, 127.0)
     return (codes * (largest / 127.0)).to(x.dtype)
+
+
+def fp8_linear(x: Tensor, weight: Tensor, codes: Tensor, scales: Tensor) -> Tensor:
+    """x Wᵀ where both are values of 8-bit floats times powers of two; no gradient.
+
+    Args:
+        x: (..., in_features), each row rounded with one scale.
+        weight: (out_features, in_features), dtype of x: the values of codes · scales.
+        codes: (out_features, in_features) float8.
+        scales: (out_features, 1) float32, powers of two.
+
+    Returns:
+        (..., out_features), dtype of x.
+    """
+    return functional.linear(x, weight)
 
 
 def gated_delta_rule(

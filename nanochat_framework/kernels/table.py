@@ -1,8 +1,9 @@
 """Which implementation of an operation runs: the available one of highest priority.
 
 Plugins register kernels with `registrar.kernel(operation, implementation, priority=..., requires=(...))`. Required
-capabilities are strings: `package:NAME` (importable), `torch>=X.Y`, `device:cuda`, or an instruction set as Linux names
-it (`avx512_vnni`). `NANOCHAT_KERNELS=naive` keeps every operation naive, for telling a kernel's fault from ours.
+capabilities are strings: `package:NAME` (importable), `torch>=X.Y`, `device:cuda`, `compute>=9.0` (of the GPU), or an
+instruction set as Linux names it (`avx512_vnni`). `NANOCHAT_KERNELS=naive` keeps every operation naive, for telling a
+kernel's fault from ours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nanochat_framework.plugins.registry import Registry
 NAIVE: dict[str, Callable[..., Any]] = {
     "rms_norm": naive.rms_norm,
     "quantize_activations": naive.quantize_activations,
+    "fp8_linear": naive.fp8_linear,
     "gated_delta_rule": naive.gated_delta_rule,
 }
 """Operation -> its naive form, whose signature every kernel of the operation has."""
@@ -70,8 +72,21 @@ def _has(capability: str, device: str) -> bool:
     if capability.startswith("device:"):
         return capability.removeprefix("device:") == device
     if capability.startswith("torch>="):
-        return _torch_version() >= tuple(int(part) for part in capability.removeprefix("torch>=").split("."))
+        return _torch_version() >= _numbers(capability.removeprefix("torch>="))
+    if capability.startswith("compute>="):
+        return device == "cuda" and _compute_capability() >= _numbers(capability.removeprefix("compute>="))
     return capability in cpu_flags()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _compute_capability() -> tuple[int, ...]:
+    """Of the present GPU; (0, 0) where there is none."""
+    import torch
+
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (0, 0)
 
 
 def _torch_version() -> tuple[int, ...]:

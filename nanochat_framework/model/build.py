@@ -9,7 +9,8 @@ import torch
 from nanochat_framework.config.rules import QuantizerRule
 from nanochat_framework.config.selection import Selected
 from nanochat_framework.contracts.model import LanguageModel
-from nanochat_framework.model.parameters import apply_quantizers, check_description
+from nanochat_framework.model.parameters import check_description
+from nanochat_framework.model.quantization import apply_quantizers
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

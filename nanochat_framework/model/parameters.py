@@ -1,4 +1,4 @@
-"""Parameters with names and roles: how optimizers, quantizers and checkpoints address them."""
+"""Parameters with names and roles: how optimizers and checkpoints address them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from nanochat_framework.config.rules import QuantizerRule, first_match
 from nanochat_framework.contracts.optimizer import NamedParameter
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.model.description import ModelDescription
-from nanochat_framework.model.linear import Linear, for_each_linear
 
 
 def named_parameters(model: nn.Module, prefix: str = "") -> list[NamedParameter]:
@@ -37,21 +35,6 @@ def _named(model: nn.Module, prefix: str) -> Iterator[NamedParameter]:
                     f"parameter_roles = {{{name!r}: ...}} in the module that creates it"
                 )
             yield NamedParameter(full, given[name], tensor)
-
-
-def apply_quantizers(model: nn.Module, rules: tuple[QuantizerRule, ...]) -> dict[str, str]:
-    """Give every linear map the quantizer of the first rule that matches its weight; weight name -> quantizer name."""
-    built = [rule.component.build() for rule in rules]
-    chosen: dict[str, str] = {}
-
-    def visit(name: str, linear: Linear) -> None:
-        index = first_match(rules, name, linear.parameter_roles["weight"])
-        linear.quantizer = None if index is None else built[index]
-        if index is not None:
-            chosen[name] = rules[index].component.name
-
-    for_each_linear(model, visit)
-    return chosen
 
 
 def check_description(model: nn.Module, description: ModelDescription) -> None:

@@ -137,11 +137,11 @@ def _memories(description: ModelDescription | None) -> int:
 def _guessed_weights(inventory: Inventory) -> int:
     """Matrices of components that do not say what they compute; a table only where it must be the head as well."""
     tied = not any(tensor.spec.role == roles.HEAD for tensor in inventory.model)
-    looked_up = set() if tied else {roles.EMBEDDING}
+    no_products = {roles.NORM, roles.QUANTIZER_SCALE, *(() if tied else (roles.EMBEDDING,))}
     return sum(
         tensor.spec.size
         for tensor in inventory
-        if not tensor.described and len(tensor.spec.shape) >= 2 and tensor.spec.role not in {roles.NORM, *looked_up}
+        if not tensor.described and len(tensor.spec.shape) >= 2 and tensor.spec.role not in no_products
     )
 
 

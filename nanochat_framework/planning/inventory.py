@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nanochat_framework.config.component import ModelConfig
+from nanochat_framework.config.quantization import learned_scales
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model.description import Block, ModelDescription, Opaque, TensorSpec, walk
 
@@ -53,12 +54,12 @@ def take_inventory(config: RunConfig) -> Inventory:
     """List a configuration's parameters; torch-free unless a component does not describe itself or owns objectives."""
     description = describe(config)
     undescribed = _undescribed(config, description)
-    known = () if description is None else tuple(_described(description))
+    known = () if description is None else tuple(_with_scales(config, description))
     if not undescribed and not config.objective:
         return Inventory(known, (), (), description)
     from nanochat_framework.planning.built import built_tensors
 
-    built, objectives = built_tensors(config.model, config.objective)
+    built, objectives = built_tensors(config.model, config.quantizer, config.objective)
     names = {tensor.spec.name for tensor in known}
     rest = tuple(PlannedTensor(spec, _place(spec.name), described=False) for spec in built if spec.name not in names)
     return Inventory(
@@ -84,6 +85,15 @@ def _undescribed(config: RunConfig, description: ModelDescription | None) -> tup
     if description is None:
         return (config.model.name,)
     return tuple(dict.fromkeys(part.component for part in description.opaque() if part.tensors is None))
+
+
+def _with_scales(config: RunConfig, description: ModelDescription) -> Iterator[PlannedTensor]:
+    """The described tensors, each followed by its learned scales where a quantizer gives it some."""
+    scales = learned_scales(config.quantizer, description)
+    for tensor in _described(description):
+        yield tensor
+        if tensor.spec.name in scales:
+            yield replace(tensor, spec=scales[tensor.spec.name])
 
 
 def _described(description: ModelDescription) -> Iterator[PlannedTensor]:

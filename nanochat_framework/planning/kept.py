@@ -126,7 +126,7 @@ def streams(residual: Any, dim: int) -> Kept:
 
 def unknown(inventory: Inventory) -> Kept:
     """Of components without a description: the input and the output of each of their matrices."""
-    outside = {roles.EMBEDDING, roles.HEAD, roles.NORM}
+    outside = {roles.EMBEDDING, roles.HEAD, roles.NORM, roles.QUANTIZER_SCALE}
     specs = [t.spec for t in inventory.model if not t.described and t.spec.role not in outside]
     matrices = [spec.shape for spec in specs if len(spec.shape) >= 2]
     return Kept(compute=sum(shape[-1] + shape[-2] for shape in matrices))

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nanochat_framework.config.phases import Phase, largest_phase
-from nanochat_framework.config.rules import first_match
+from nanochat_framework.config.quantization import quantised, traits
+from nanochat_framework.config.quantizer_config import QuantizerConfig
+from nanochat_framework.config.rules import quantizer_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.model import roles
 from nanochat_framework.planning.activations import Activations, activations
@@ -236,25 +238,36 @@ def memory_rows(plan: MemoryPlan, batch_sizes: Sequence[int]) -> list[MemoryRow]
 
 
 def _copies(config: RunConfig, inventory: Inventory, itemsize: int) -> int:
-    """Weights as products use them, which `model.linear.Linear` keeps: quantised ones, and all of them in bf16."""
-    total = 0
-    tied = _tied(inventory)
+    """What `model.weight` keeps beside the weights: those that are quantised as products use them, and in bf16 all."""
+    total, tied, rounded = 0, _tied(inventory), _rounding(config, inventory)
     for tensor in inventory:
         spec = tensor.spec
-        if len(spec.shape) < 2 or spec.role in (roles.NORM, roles.RESIDUAL, roles.CONV):
+        if len(spec.shape) < 2 or spec.role in (roles.NORM, roles.RESIDUAL, roles.CONV, roles.QUANTIZER_SCALE):
             continue
-        if spec.role == roles.EMBEDDING:
-            total += spec.size * itemsize if tied and itemsize < FP32 else 0
-            continue
-        quantised = first_match(config.quantizer, spec.name, spec.role) is not None
-        total += spec.size * itemsize if quantised or itemsize < FP32 else 0
+        multiplied = spec.role != roles.EMBEDDING or tied
+        if spec.name in rounded or (multiplied and itemsize < FP32):
+            total += spec.size * itemsize
+        if spec.name in rounded:
+            total += spec.size * rounded[spec.name].kept_bytes()
     return total
 
 
+def _rounding(config: RunConfig, inventory: Inventory) -> dict[str, QuantizerConfig]:
+    """The quantised weights by name, each with what its quantizer says of itself."""
+    specs = [tensor.spec for tensor in inventory.model if len(tensor.spec.shape) >= 2]
+    if inventory.description is not None:
+        taken = quantised(config.quantizer, inventory.description)
+        built = {t.spec.name for t in inventory.model if not t.described}
+        specs = [spec for spec in specs if spec.name in taken or spec.name in built]
+    matches = {spec.name: quantizer_match(config.quantizer, spec.name, spec.role) for spec in specs}
+    return {name: traits(config.quantizer[index]) for name, index in matches.items() if index is not None}
+
+
 def _widest_rounded(config: RunConfig, inventory: Inventory) -> int:
-    """Inputs of the widest quantised map, 0 where nothing is quantised."""
-    specs = [tensor.spec for tensor in inventory if len(tensor.spec.shape) >= 2]
-    return max((s.shape[-1] for s in specs if first_match(config.quantizer, s.name, s.role) is not None), default=0)
+    """Inputs of the widest map whose activations are rounded, 0 where there is none."""
+    rounded = _rounding(config, inventory)
+    widths = {tensor.spec.name: tensor.spec.shape[-1] for tensor in inventory.model if tensor.spec.shape}
+    return max((widths[name] for name, quantizer in rounded.items() if quantizer.rounds_activations()), default=0)
 
 
 def _tied(inventory: Inventory) -> bool:

@@ -21,6 +21,7 @@ from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.build import PRECISIONS, build_model
 from nanochat_framework.model.diagnostics import recording
 from nanochat_framework.model.parameters import named_parameters
+from nanochat_framework.model.quantization import set_scale_gradients, set_warmup
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
@@ -86,6 +87,7 @@ class TrainModule:
         weight changes and the result says why in `skipped`.
         """
         self.model.train()
+        set_warmup(self.model, step)
         if self.config.train.compile:
             prepare_weights(self.model, PRECISIONS[self.config.train.precision])
         self.optimizers.zero_grad()
@@ -139,11 +141,12 @@ class TrainModule:
         return dict(zip(values, self.world.sum_values(numbers), strict=True))
 
     def _finish_gradients(self) -> None:
-        """Take the loss scale out of the gradients and sum them over all processes."""
+        """Take the loss scale out of the gradients, sum them over all processes, and derive those of learned scales."""
         if self.loss_scale.dynamic:
             gradients = [p.tensor.grad for p in self.parameters if p.tensor.grad is not None]
             torch._foreach_mul_(gradients, 1.0 / self.loss_scale.factor)
         self.world.sum_gradients(p.tensor for p in self.parameters)
+        set_scale_gradients(self.model)
 
     def _clip(self) -> float:
         """Scale the gradient down to `train.grad_clip`; returns its global L2 norm before."""

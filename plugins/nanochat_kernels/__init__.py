@@ -23,6 +23,14 @@ def nanochat_register(registrar: Registrar) -> None:
         priority=10,
     )
     registrar.kernel(
+        "fp8_linear",
+        "scaled_mm",
+        factory=".fp8_linear:build_scaled_mm",
+        summary="Products of 8-bit floats on Hopper GPUs and later",
+        priority=100,
+        requires=("device:cuda", "compute>=9.0"),
+    )
+    registrar.kernel(
         "gated_delta_rule",
         "chunked",
         factory=".gated_delta_rule:build_chunked",

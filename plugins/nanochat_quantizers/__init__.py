@@ -11,6 +11,24 @@ def nanochat_register(registrar: Registrar) -> None:
     registrar.quantizer(
         "ternary",
         config=".config:TernaryConfig",
-        factory=".ternary:build_ternary",
+        factory=".integers:build_integers",
         summary="Weights -1, 0, +1 with a scale for each group of inputs; activations of 8 bits",
+    )
+    registrar.quantizer(
+        "int8",
+        config=".config:Int8Config",
+        factory=".integers:build_integers",
+        summary="Weights of 8 bits, one scale a row or a group of inputs",
+    )
+    registrar.quantizer(
+        "int4",
+        config=".config:Int4Config",
+        factory=".integers:build_integers",
+        summary="Weights of 4 bits, one scale for each group of inputs",
+    )
+    registrar.quantizer(
+        "fp8",
+        config=".config:Fp8Config",
+        factory=".fp8:build_fp8",
+        summary="Weights and activations in 8-bit floats, multiplied as such on GPUs that can",
     )

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.inference.bundle import tensors_of
 from nanochat_framework.inference.tables import select_model, select_quantizers
 from nanochat_framework.model.build import build_model
-from nanochat_framework.model.linear import Linear, for_each_linear
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
@@ -68,15 +67,7 @@ def build(registry: Registry, quantizers: list[dict[str, Any]], **changes: Any) 
 
 def with_weights_of(model: LanguageModel, bundle: ModelBundle) -> ModelBundle:
     """The bundle with the model's present weights, codes and scales where a quantizer makes them."""
-    tensors: dict[str, Tensor | QuantizedWeight] = {p.name: p.tensor.detach() for p in named_parameters(model)}
-
-    def take_codes(name: str, linear: Linear) -> None:
-        quantized = linear.quantized()
-        if quantized is not None:
-            tensors[name] = quantized
-
-    for_each_linear(model, take_codes)
-    return replace(bundle, tensors=tensors)
+    return replace(bundle, tensors=tensors_of(model))
 
 
 def float_twin(bundle: ModelBundle) -> ModelBundle:

@@ -29,8 +29,8 @@ from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
 from nanochat_framework.inference.comparison import EXACT_LOGITS, compare, relative_difference
 from nanochat_framework.inference.tables import select_quantizers
 from nanochat_framework.model.build import build_model
-from nanochat_framework.model.linear import Linear, for_each_linear
 from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins import Registry
 from tests.exporters.models import VOCAB_SIZE, build, corpus, float_twin, small_tokenizer, with_weights_of
 from tests.laws.llama_cpp import Llama
@@ -173,8 +173,8 @@ def test_our_reader_gets_back_every_bit(
     subject = trained(case)
     architecture = _architecture(case)
     again = bundle_from(_export(subject.bundle, tmp_path / "model.gguf", architecture), probe_registry)
-    linears: dict[str, Linear] = {}
-    for_each_linear(subject.model, linears.__setitem__)
+    linears: dict[str, QuantizableWeight] = {}
+    for_each_weight(subject.model, linears.__setitem__)
     n_compared = 0
     for name, tensor in again.tensors.items():
         if not isinstance(tensor, QuantizedWeight):

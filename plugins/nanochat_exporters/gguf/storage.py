@@ -47,8 +47,12 @@ def store_float(name: str, tensor: Tensor, type_name: str = "F32") -> StoredTens
 def store_quantized(name: str, weight: QuantizedWeight, wanted: str | None = None) -> StoredTensor:
     """Codes and scales in a block type that holds them exactly. Raises UsageError where none does.
 
-    `wanted` is the block type to take if it can hold them; see `choose_block_type`.
+    `wanted` is the block type to take if it can hold them; see `choose_block_type`. Codes that are floats become their
+    values, in BF16 if that holds them.
     """
+    if not weight.integer:
+        values = weight.dequantize()
+        return store_float(name, values, "BF16" if torch.equal(values.bfloat16().float(), values) else "F32")
     codes = weight.codes.cpu().numpy()
     scales = weight.scales.cpu().numpy()
     kind = choose_block_type(name, weight, wanted)
@@ -59,7 +63,7 @@ def store_quantized(name: str, weight: QuantizedWeight, wanted: str | None = Non
 
 def is_ternary(weight: QuantizedWeight) -> bool:
     """Whether every code is -1, 0 or 1."""
-    return int(weight.codes.min()) >= -1 and int(weight.codes.max()) <= 1
+    return weight.integer and int(weight.codes.min()) >= -1 and int(weight.codes.max()) <= 1
 
 
 def choose_block_type(name: str, weight: QuantizedWeight, wanted: str | None = None) -> BlockType:

@@ -111,6 +111,18 @@ class EvalSection(Section):
     batches: int = Field(default=50, gt=0, description="Micro-batches of held-out data in one evaluation.")
 
 
+class SampleSection(Section):
+    """`[sample]`: texts that the model writes during training, into samples.jsonl."""
+
+    prompts: tuple[str, ...] = Field(default=(), description="Texts to go on from; none: no samples.")
+    every: int = Field(default=500, gt=0, description="Steps between samples; there are some after the last step too.")
+    max_tokens: int = Field(default=64, gt=0, description="Tokens of a text at most.")
+    temperature: float = Field(
+        default=0.8, ge=0, allow_inf_nan=False, description="Divides the scores before drawing; 0 takes the likeliest."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of each text, the same at every step.")
+
+
 class CheckpointSection(Section):
     """`[checkpoint]`: what is kept."""
 
@@ -140,6 +152,9 @@ class RunConfig(BaseModel):
     data: DataSection = Field(description="What is trained on.")
     train: TrainSection = Field(description="How long, how much at a time, how precisely.")
     eval: EvalSection = Field(default_factory=EvalSection, description="Held-out loss during training.")
+    sample: SampleSection = Field(
+        default_factory=SampleSection, description="Texts that the model writes during training."
+    )
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="What is kept.")
     hardware: HardwareSection = Field(default_factory=HardwareSection, description="Where it runs.")
     callback: tuple[Annotated[Selected[Any], Select("callback")], ...] = Field(
@@ -154,7 +169,6 @@ class RunConfig(BaseModel):
 RESERVED_SECTIONS = {
     "stage": "stages after pretraining",
     "tokenizer": "tokenizer settings",
-    "sample": "prompts shown during training",
     "tracker": "experiment trackers",
 }
 """Tables whose names are kept for parts that are not there yet; using one is an error that says so."""

@@ -29,6 +29,9 @@ class Callback:
     def after_evaluation(self, trainer: Trainer, scores: dict[str, float]) -> None:
         """After held-out evaluation, with its metrics."""
 
+    def after_samples(self, trainer: Trainer, samples: list[dict[str, Any]]) -> None:
+        """After texts were sampled (`[sample]`): `prompt`, `text` and more of each; in process 0 only."""
+
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """After a checkpoint was written and renamed."""
 

@@ -21,6 +21,7 @@ Kind = Literal[
     "resumed",
     "checkpoint",
     "evaluation",
+    "sampled",
     "skipped_step",
     "steps_fixed",
     "alert",

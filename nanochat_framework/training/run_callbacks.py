@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import sys
 import time
@@ -165,6 +167,15 @@ class ProgressCallback(Callback):
         bits = scores.get("eval/bits_per_byte")
         shown = f"{scores['eval/loss']:.4f}" + (f" ({bits:.3f} bits/byte)" if bits is not None else "")
         self._held_out = f"  held-out {shown}"
+
+    def after_samples(self, trainer: Trainer, samples: list[dict[str, Any]]) -> None:
+        """Show what the model wrote, a line each; the progress line comes again below."""
+        columns = shutil.get_terminal_size().columns - 1 if self.live else 200
+        for sample in samples:
+            text = f"sample {sample['prompt_index'] + 1}: {json.dumps(sample['prompt'] + sample['text'], ensure_ascii=False)}"
+            cut = text if len(text) <= columns else f"{text[: columns - 3]}..."
+            erased = f"\r{' ' * self._width}\r" if self.live else ""
+            print(f"{erased}{cut}", file=self.stream, flush=True)
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """Say what was written, above the line."""

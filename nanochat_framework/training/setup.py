@@ -40,6 +40,7 @@ from nanochat_framework.training.run_callbacks import (
     SignalCallback,
     StatusCallback,
 )
+from nanochat_framework.training.samples import SampleCallback
 from nanochat_framework.training.time_limit import TimeLimitCallback, fixed_before
 from nanochat_framework.training.train_module import TrainModule
 from nanochat_framework.training.trainer import Trainer
@@ -111,6 +112,7 @@ def prepare(
     elif config.train.init_from is not None:
         take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
+    samples = _samples(config, run, module, data)
     events, metrics, reporting = _reporting(config, run, store, world, step, quiet)
     evaluation = EvaluationCallback(config.eval.every)
 
@@ -136,6 +138,7 @@ def prepare(
             MetricsCallback(config.train.log_every),
             SkippedStepsCallback(config.train.max_skipped_steps),
             evaluation,
+            *samples,
             CheckpointCallback(
                 store, every=config.checkpoint.every, keep_last=config.checkpoint.keep_last, evaluation=evaluation
             ),
@@ -170,6 +173,15 @@ def _reporting(
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
     progress = [] if quiet else [ProgressCallback(config.train.log_every)]
     return opened[0], MetricsLog(run.metrics, attempt), [StatusCallback(status), *progress]
+
+
+def _samples(config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData) -> list[Callback]:
+    """Raises UsageError where `[sample]` asks for texts of data that is none."""
+    if not config.sample.prompts:
+        return []
+    if data.tokenizer is None:
+        raise UsageError("sample.prompts: the data has no tokenizer (it is no text), so the model cannot write any")
+    return [SampleCallback(config.sample, run, module.model, data.tokenizer)]
 
 
 def _time_limit(config: RunConfig, run: RunDirectory) -> list[Callback]:

@@ -12,6 +12,7 @@ from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.contracts.source import TokenSource
 from nanochat_framework.data.loader import Batch, EvaluationBatches
 from nanochat_framework.data.plan import LoaderPlan, TokenStream
+from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 from nanochat_framework.training.evaluation import HeldOut
 
@@ -48,6 +49,11 @@ class TrainingData:
                     f"data.sources: the tokens of {label} were made with another tokenizer than those of {first}; prepare "
                     f"one with the other's tokenizer.json"
                 )
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer that the sources share; None where none of them is text."""
+        return next((source.tokenizer for source in self.sources if source.tokenizer is not None), None)
 
     @property
     def tokenizer_path(self) -> Path | None:
@@ -96,7 +102,7 @@ class TrainingData:
         )
 
     def _byte_lengths(self) -> np.ndarray | None:
-        tokenizer = next((source.tokenizer for source in self.sources if source.tokenizer is not None), None)
+        tokenizer = self.tokenizer
         if tokenizer is None or any(source.tokenizer is None for source in self.sources):
             return None
         lengths = np.zeros(self.config.model.config.vocab_size, dtype=np.int64)

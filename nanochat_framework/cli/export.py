@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
     from nanochat_framework.inference.comparison import Comparison
+    from nanochat_framework.inference.rounding_cost import CostRow
     from nanochat_framework.plugins import Registry
 
 HELP = "write a model in a file format such as GGUF"
@@ -20,7 +21,8 @@ examples:
   nanochat export runs/first/checkpoints/final --to gguf --output first.gguf --ternary-type tq1_0 --head-type q6_k
   nanochat export first --to gguf --output first.gguf --option architecture=llama    (fails if it is not exact)
 
-MODEL is a run, a checkpoint folder, or a .gguf file. --check reads the file back and compares codes, scales and logits.
+MODEL is a run, a checkpoint folder, or a .gguf file. --check reads the file back, compares codes, scales and logits, and
+where held-out text is known, gives the bits per byte of the model as trained and of the file.
 `nanochat components show exporter gguf` lists the options. --checkpoint DIR --gguf FILE is the older form.
 """
 
@@ -47,6 +49,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for option, (name, what) in SHORTHANDS.items():
         parser.add_argument(option, metavar="TYPE", help=f"{what}; same as --option {name}=TYPE")
     parser.add_argument("--check", action="store_true", help="read the file back and compare it with the model")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="data folder for bits per byte with --check (default: the trained one)"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument("--checkpoint", metavar="DIR", help="same as MODEL")
@@ -59,18 +64,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the model, write the file, compare if asked."""
     from nanochat_framework.cli.common import load_host
-    from nanochat_framework.errors import NanochatError
+    from nanochat_framework.errors import NanochatError, UsageError
     from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.kernels.table import KernelTable, activate
 
     target, format_name, output = _what(arguments)
+    if arguments.data is not None and not arguments.check:
+        raise UsageError("--data is for --check, which measures bits per byte; give both")
     registry = load_host().registry
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
     bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
     _refuse_mhc(arguments.mhc, bundle)
     report = exporter.export(bundle, output)
-    check = _read_back(exporter, bundle, report, registry) if arguments.check else None
+    check = _read_back(exporter, bundle, report, registry, arguments.data) if arguments.check else None
     print(_as_json(report, check) if arguments.json else _as_text(report, check))
     if check is not None and not check.comparison.as_asked:
         raise NanochatError(f"{output}: what is read back is not the model that was written; do not use this file")
@@ -127,21 +134,43 @@ def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:
 class _Check:
     """What was read back. `left_out`: difference of logits between the trained model and what the format holds of it.
 
-    `others` are lines on what other programs read.
+    `others` are lines on what other programs read, `costs` what rounding costs, empty where no held-out text is known.
     """
 
     comparison: Comparison
     left_out: float
     others: tuple[str, ...]
+    costs: list[CostRow]
 
 
-def _read_back(exporter: Exporter, bundle: ModelBundle, report: ExportReport, registry: Registry) -> _Check:
+def _read_back(
+    exporter: Exporter, bundle: ModelBundle, report: ExportReport, registry: Registry, data: Path | None
+) -> _Check:
     from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.inference.comparison import compare, logit_difference
 
     written, read_back = exporter.as_written(bundle), bundle_from(report.path, registry)
     left_out = 0.0 if written is bundle else logit_difference(bundle, written)
-    return _Check(compare(written, read_back, report.rounded), left_out, exporter.check(read_back, report.path))
+    comparison = compare(written, read_back, report.rounded)
+    others = exporter.check(read_back, report.path)
+    return _Check(comparison, left_out, others, _costs(bundle, read_back, report, data))
+
+
+def _costs(bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, data: Path | None) -> list[CostRow]:
+    """On the named data folder, or the one that the model was trained on if it is still there."""
+    import sys
+
+    from nanochat_framework.inference.rounding_cost import HELD_OUT, rounding_costs
+
+    known = bundle.metadata.get("data_dir")
+    folder = data or (Path(known) if known and (Path(known) / HELD_OUT).is_file() else None)
+    if folder is None or bundle.tokenizer is None:
+        why = (
+            "no held-out text is known (name a data folder with --data)" if bundle.tokenizer else "it has no tokenizer"
+        )
+        print(f"bits per byte are not measured: {why}", file=sys.stderr)
+        return []
+    return rounding_costs(bundle, read_back, report, folder)
 
 
 def _as_text(report: ExportReport, check: _Check | None) -> str:
@@ -152,7 +181,20 @@ def _as_text(report: ExportReport, check: _Check | None) -> str:
             lines.append(
                 f"  the trained model's logits differ from the file's by at most {check.left_out:.1e} of their range"
             )
+        lines += _cost_table(check.costs)
     return "\n".join(lines)
+
+
+def _cost_table(costs: list[CostRow]) -> list[str]:
+    if not costs:
+        return []
+    width = max(len(row.form) for row in costs)
+    first = costs[0].bits_per_byte
+    rows = [
+        f"  {row.form:<{width}}  {row.n_bytes:>14,}  {row.bits_per_byte:.4f} ({row.bits_per_byte - first:+.4f})"
+        for row in costs
+    ]
+    return [f"  {'bits per byte':<{width}}  {'bytes of file':>14}  held-out text", *rows]
 
 
 def _as_json(report: ExportReport, check: _Check | None) -> str:
@@ -161,6 +203,7 @@ def _as_json(report: ExportReport, check: _Check | None) -> str:
 
     record: dict[str, Any] = {"path": str(report.path), "bytes": report.n_bytes, "lines": list(report.lines)}
     if check is not None:
-        facts = {"left_out": check.left_out, "others": list(check.others)}
+        facts: dict[str, Any] = {"left_out": check.left_out, "others": list(check.others)}
+        facts["costs"] = [asdict(row) for row in check.costs]
         record["check"] = {"exact": check.comparison.exact, **asdict(check.comparison), **facts}
     return json.dumps(record)

@@ -36,10 +36,14 @@ class ModelBundle:
 
 @dataclass(frozen=True)
 class Rounding:
-    """What a format does to a float tensor because somebody asked for it: the type's name, and the values it leaves."""
+    """What a format does to a float tensor because somebody asked for it.
+
+    The type's name, the values that `apply` leaves of the tensor's, and the bytes that it then takes.
+    """
 
     type_name: str
     apply: Callable[[Tensor], Tensor]
+    n_bytes: int
 
 
 @dataclass(frozen=True)

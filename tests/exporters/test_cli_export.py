@@ -11,6 +11,7 @@ import pytest
 
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
+from tests.exporters.models import corpus, small_tokenizer
 from tests.inference.test_bundle import write_checkpoint
 
 MakeConfig = Callable[..., RunConfig]
@@ -51,6 +52,41 @@ def test_a_gguf_is_exported_again_bit_for_bit(run: Path, capsys: pytest.CaptureF
     assert main(["export", "first", "--to", "gguf", "--output", "a.gguf"]) == 0
     assert main(["export", "a.gguf", "--to", "gguf", "--output", "b.gguf"]) == 0
     assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
+
+
+def test_what_rounding_costs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes and bits per byte as trained, with each table rounded alone, and of the file, on a data folder."""
+    Path("texts").mkdir()
+    for number, part in enumerate(corpus().split("\n\n\n")):
+        Path(f"texts/{number}.txt").write_text(part)
+    Path("tokenizer.json").write_text(small_tokenizer().to_json())
+    assert main(["prepare-data", "--text", "texts", "--tokenizer", "tokenizer.json", "--output", "data"]) == 0
+    command = ["export", "first", "--to", "gguf", "--output", "a.gguf"]
+    capsys.readouterr()
+    assert main([*command, "--check", "--json", "--data", "data", "--embedding-type", "q4_0"]) == 0
+    trained, written = json.loads(capsys.readouterr().out)["check"]["costs"]
+    assert trained["form"] == "as trained" and written["form"] == "this file"
+    assert written["n_bytes"] == Path("a.gguf").stat().st_size
+    assert trained["n_bytes"] - written["n_bytes"] == 608 * 64 * 4 - 608 * 64 * 18 // 32
+    assert main(["eval", "first", "--data", "data", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)["bpb"]["eval/bits_per_byte"]["value"]
+    assert trained["bits_per_byte"] == pytest.approx(known, rel=1e-6)
+    assert main(["eval", "a.gguf", "--data", "data", "--json"]) == 0
+    known = json.loads(capsys.readouterr().out)["bpb"]["eval/bits_per_byte"]["value"]
+    assert written["bits_per_byte"] == pytest.approx(known, rel=1e-6) != trained["bits_per_byte"]
+    assert main([*command, "--check", "--data", "data"]) == 0
+    assert capsys.readouterr().out.count("(+0.0000)") == 2
+
+
+def test_no_held_out_text_is_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["export", "first", "--to", "gguf", "--output", "a.gguf"]
+    assert main([*command, "--check"]) == 0
+    written = capsys.readouterr()
+    assert "bits per byte are not measured: no held-out text is known" in written.err and "held-out" not in written.out
+    assert main([*command, "--data", "data"]) == 2
+    assert "--data is for --check" in capsys.readouterr().err
+    assert main([*command, "--check", "--data", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
 
 
 def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,13 +31,11 @@ class GgufExporter(Exporter):
         tensors = [_store(bundle, place, choice) for place in places]
         keys = self._keys(bundle, architecture, tensors, path)
         n_bytes = write_file(Contents(architecture, keys, tensors), path)
-        rounded = {name: FLOAT_TYPES[kind] for name, kind in choice.rounded().items()}
-        return ExportReport(
-            path,
-            n_bytes,
-            (why, *_sizes(tensors, n_bytes), *choice.lines()),
-            rounded={name: Rounding(kind.name, kind.round) for name, kind in rounded.items()},
-        )
+        sizes = {place.name: stored.n_bytes for place, stored in zip(places, tensors, strict=True)}
+        rounded = {
+            name: Rounding(kind, FLOAT_TYPES[kind].round, sizes[name]) for name, kind in choice.rounded().items()
+        }
+        return ExportReport(path, n_bytes, (why, *_sizes(tensors, n_bytes), *choice.lines()), rounded)
 
     def _choose(self, bundle: ModelBundle) -> tuple[list[stock.Placement], str, str]:
         wanted = self.config.architecture

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -80,7 +81,12 @@ class HuggingFaceExporter(Exporter):
     def _rounded(self, bundle: ModelBundle, dtype: str) -> dict[str, Rounding]:
         if self.dtype is torch.float32:
             return {}
-        return dict.fromkeys(bundle.tensors, Rounding(dtype, lambda values: values.to(self.dtype).float()))
+
+        def narrow(values: Tensor) -> Tensor:
+            return values.to(self.dtype).float()
+
+        size = self.dtype.itemsize
+        return {name: Rounding(dtype, narrow, size * prod(tensor.shape)) for name, tensor in bundle.tensors.items()}
 
     def _notes(self, bundle: ModelBundle) -> list[str]:
         quantized = sum(isinstance(tensor, QuantizedWeight) for tensor in bundle.tensors.values())

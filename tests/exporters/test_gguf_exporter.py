@@ -261,15 +261,20 @@ def exported(registry: Registry, tmp_path: Path) -> tuple[ModelBundle, Path]:
     return bundle, tmp_path / "model.gguf"
 
 
+@pytest.mark.parametrize("experts", [False, True], ids=["dense", "experts"])
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
 @torch.no_grad()
-def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path, architecture: str) -> None:
+def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path, architecture: str, experts: bool) -> None:
     attention = {**model_table()["attention"], "qk_norm": architecture == "qwen3"}
-    _, bundle = build(registry, TERNARY, tie_embeddings=False, attention=attention)
+    mixture = {"name": "moe", "n_experts": 3, "n_active": 2, "hidden_dim": 256}
+    _, bundle = build(
+        registry, TERNARY, tie_embeddings=False, attention=attention, **({"ffn": mixture} if experts else {})
+    )
+    architecture += "moe" if experts and architecture == "qwen3" else ""
     path = tmp_path / "model.gguf"
     export(bundle, path, architecture=architecture)
     again = GgufImporter().load(rewrite(path, tmp_path / "foreign.gguf", without_our_keys), registry)
-    assert again.quantizers == () and isinstance(again.tensors["blocks.0.ffn.up.weight"], QuantizedWeight)
+    assert again.quantizers == () and isinstance(again.tensors["blocks.0.attention.key.weight"], QuantizedWeight)
     tokens = random_tokens(1, 20, 608)
     expected = model_from_bundle(float_twin(bundle))(tokens)  # activations are rounded only where a quantizer says so
     torch.testing.assert_close(model_from_bundle(again)(tokens), expected, rtol=1e-5, atol=1e-5)
@@ -328,7 +333,7 @@ def add_tensor(contents: Contents) -> Contents:
         (add_tensor, "no place for its tensor rope_freqs.weight"),
         (
             lambda contents: replace(contents, architecture="bert"),
-            "architecture 'bert'; llama, qwen3, nanochat can be read",
+            "architecture 'bert'; llama, qwen3, qwen3moe, nanochat can be read",
         ),
         (lambda contents: replace(contents, architecture="qwen3"), "nanochat.model is no qwen3 model"),
         (set_key("nanochat.format_version", 2), "format_version 2, this version reads 1"),
@@ -343,7 +348,7 @@ def add_tensor(contents: Contents) -> Contents:
             set_key("llama.embedding_length", 128, foreign=True),
             r"is \(608, 256\), the model it describes has \(608, 128\)",
         ),
-        (set_key("llama.expert_count", 8, foreign=True), "has experts"),
+        (set_key("llama.expert_count", 8, foreign=True), "llama.expert_used_count is None"),
         (set_key("llama.rope.scaling.type", "yarn", foreign=True), "scales its rotary positions"),
         (set_key("llama.rope.dimension_count", 32, foreign=True), "rope.dimension_count is not the width of a head"),
         (set_key("llama.attention.head_count", 0, foreign=True), "head_count is 0"),

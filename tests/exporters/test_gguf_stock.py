@@ -11,8 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat_exporters.gguf import stock
+from nanochat_exporters.gguf.architectures import (
+    LLAMA,
+    LLAMA_EXPERTS,
+    QWEN3,
+    QWEN3_EXPERTS,
+    StockArchitecture,
+    best_fit,
+)
 from nanochat_exporters.gguf.contents import CannotCarry
-from nanochat_exporters.gguf.stock import LLAMA, QWEN3
+from nanochat_exporters.gguf.placement import at, gather, ones, rotary_pairs, scatter
+from nanochat_exporters.gguf.storage import regroup
 from nanochat_framework.inference.tables import select_model
 from nanochat_framework.model.description import (
     Block,
@@ -25,8 +34,11 @@ from nanochat_framework.model.description import (
     SoftmaxAttention,
     TensorSpec,
 )
+from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
 from tests.exporters.models import model_table
+
+MOE = {"name": "moe", "n_experts": 4, "n_active": 2, "hidden_dim": 64}
 
 
 def describe(registry: Registry, **changes: Any) -> ModelDescription:
@@ -40,8 +52,12 @@ def describe(registry: Registry, **changes: Any) -> ModelDescription:
 @settings(deadline=None)
 def test_reordering_pairs_and_back(heads: int, half: int) -> None:
     rows = torch.arange(heads * 2 * half)
-    moved = stock.reorder_rows(rows, heads)
-    assert torch.equal(stock.reorder_rows(moved, heads, back=True), rows)
+    spec = TensorSpec("q", (heads * 2 * half, 1), "matrix")
+    place = at("attn_q", spec, rows=rotary_pairs(heads, 2 * half))
+    moved = gather(place, {"q": rows[:, None]})
+    assert isinstance(moved, torch.Tensor)
+    again = scatter(place, moved)["q"]
+    assert isinstance(again, torch.Tensor) and torch.equal(again, rows[:, None])
     for head in range(heads):
         for pair in range(half):
             start = head * 2 * half
@@ -54,9 +70,9 @@ def test_keys_and_tensors_of_a_model_it_carries(registry: Registry) -> None:
     keys = stock.keys(LLAMA, description)
     assert keys["llama.attention.head_count_kv"] == 2 and keys["llama.rope.dimension_count"] == 64
     placed = stock.placements(LLAMA, description)
-    assert {place.name for place in placed} == {spec.name for spec in description.tensors()}
+    assert {name for place in placed for name in place.names} == {spec.name for spec in description.tensors()}
     assert len(placed) == 1 + 9 * 2 + 2
-    assert {place.file_name: place.heads for place in placed if place.heads} == {
+    assert {place.file_name: place.rows.outer for place in placed if place.rows} == {
         f"blk.{layer}.attn_{which}.weight": heads for layer in range(2) for which, heads in (("q", 4), ("k", 2))
     }
 
@@ -66,19 +82,64 @@ def test_qwen3_is_for_normalised_heads(registry: Registry) -> None:
     plain, normed = (
         describe(registry, attention={**model_table()["attention"], "qk_norm": on}) for on in (False, True)
     )
-    assert stock.best_fit(plain) is LLAMA and stock.best_fit(normed) is QWEN3
+    assert best_fit(plain) is LLAMA and best_fit(normed) is QWEN3
     placed = stock.placements(QWEN3, normed)
-    assert {place.name for place in placed} == {spec.name for spec in normed.tensors()}
+    assert {name for place in placed for name in place.names} == {spec.name for spec in normed.tensors()}
     assert {place.file_name for place in placed if place.shape == (64,)} == {
         f"blk.{layer}.attn_{which}_norm.weight" for layer in range(2) for which in "qk"
     }
-    assert not any(place.heads for place in placed)
+    assert not any(place.rows for place in placed)
     keys = stock.keys(QWEN3, normed)
     assert keys["qwen3.attention.key_length"] == 64 and all(key.startswith("qwen3.") for key in keys)
     with pytest.raises(CannotCarry, match=r"blocks\.0\.attention does normalise its heads; llama's attention does not"):
         stock.placements(LLAMA, normed)
     with pytest.raises(CannotCarry, match=r"attention does not normalise its heads; qwen3's attention does"):
         stock.placements(QWEN3, plain)
+
+
+@pytest.mark.parametrize(("architecture", "normed"), [(LLAMA_EXPERTS, False), (QWEN3_EXPERTS, True)])
+def test_experts_are_one_tensor_for_each_map(registry: Registry, architecture: StockArchitecture, normed: bool) -> None:
+    attention = {**model_table()["attention"], "qk_norm": normed}
+    description = describe(registry, attention=attention, ffn=MOE)
+    assert best_fit(description) is architecture
+    placed = stock.placements(architecture, description)
+    assert {name for place in placed for name in place.names} == {spec.name for spec in description.tensors()}
+    shapes = {place.file_name: place.shape for place in placed}
+    assert shapes["blk.1.ffn_gate_inp.weight"] == (4, 256)
+    assert shapes["blk.1.ffn_gate_exps.weight"] == shapes["blk.1.ffn_up_exps.weight"] == (4, 64, 256)
+    assert shapes["blk.1.ffn_down_exps.weight"] == (4, 256, 64)
+    keys = stock.keys(architecture, description)
+    at = architecture.name
+    assert (keys[f"{at}.expert_count"], keys[f"{at}.expert_used_count"]) == (4, 2)
+    assert keys[f"{at}.feed_forward_length"] == keys[f"{at}.expert_feed_forward_length"] == 64
+
+
+@pytest.mark.parametrize(
+    ("ffn", "expected"),
+    [
+        ({**MOE, "shared_hidden_dim": 64}, r"blocks\.0\.ffn has a shared expert \(shared_hidden_dim\); llama has none"),
+        ({**MOE, "n_experts": 1025}, r"blocks\.0\.ffn has 1025 experts; llama\.cpp takes at most 1024"),
+        ({"name": "swiglu", "hidden_dim": 64}, r"blocks\.0\.ffn has no experts; llama has only layers with experts"),
+    ],
+)
+def test_what_experts_cannot_be(registry: Registry, ffn: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CannotCarry, match=expected):
+        stock.placements(LLAMA_EXPERTS, describe(registry, ffn=ffn))
+
+
+def test_parts_of_one_tensor_are_rounded_alike(registry: Registry) -> None:
+    """Experts are one tensor of the file: one that is rounded and one that is not do not go together."""
+    specs = [TensorSpec(name, (2, 64), "matrix") for name in "ab"]
+    place = at("both", *specs, shape=(2, 2, 64))
+    codes = torch.ones(2, 64, dtype=torch.int8)
+    whole, halves = (QuantizedWeight(codes, torch.ones(2, 64 // group), group) for group in (64, 32))
+    with pytest.raises(CannotCarry, match="a and b are rounded in different ways, and both holds both"):
+        gather(place, {"a": whole, "b": torch.ones(2, 64)})
+    joined = gather(place, {"a": whole, "b": halves})
+    assert isinstance(joined, QuantizedWeight) and joined.group_size == 32 and joined.shape == (2, 2, 64)
+    parts = scatter(place, joined)
+    again = [regroup(name, part, 64) for name, part in parts.items() if isinstance(part, QuantizedWeight)]
+    assert [torch.equal(part.scales, whole.scales) and torch.equal(part.codes, codes) for part in again] == [True, True]
 
 
 def test_norms_of_heads_share_the_eps(registry: Registry) -> None:
@@ -89,15 +150,16 @@ def test_norms_of_heads_share_the_eps(registry: Registry) -> None:
 
 def test_norms_without_gains_are_written_as_ones(registry: Registry) -> None:
     placed = stock.placements(LLAMA, describe(registry, norm={"name": "rms", "affine": False}))
-    ones = [place for place in placed if place.name is None]
-    assert [place.file_name for place in ones][:2] == ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"]
-    assert stock.ones(ones[0]).data.tolist() == [1.0] * 256
+    gains = [place for place in placed if not place.parts]
+    assert [place.file_name for place in gains][:2] == ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"]
+    assert ones(gains[0]).data.tolist() == [1.0] * 256
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"ffn": {"name": "relu2", "hidden_dim": 512}}, r"blocks\.0\.ffn is a plain feed-forward with relu2"),
+        ({"ffn": MOE}, r"blocks\.0\.ffn chooses experts; llama has no layers with experts"),
         ({"attention": {"name": "probe/recurrent"}}, "RecurrentConfig does not describe itself"),
         ({"residual": {"name": "probe/two_streams"}}, "TwoStreamsConfig does not describe itself"),
         ({"ffn": {"name": "probe/top2"}}, "Top2Config does not describe itself"),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanochat_exporters.gguf.storage import choose_block_type, restore_quantized, store_float, store_quantized
+from nanochat_exporters.gguf.storage import choose_block_type, regroup, restore_quantized, store_float, store_quantized
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
 
@@ -60,7 +60,7 @@ def test_codes_and_scales_come_back_bit_for_bit(
     blocks: int, group: int, largest: int, seed: int, wanted: str | None
 ) -> None:
     weight = quantized(32 * blocks, group, largest=largest, seed=seed)
-    again = restore_quantized(store_quantized("w", weight, wanted), group)
+    again = regroup("w", restore_quantized(store_quantized("w", weight, wanted)), group)
     assert torch.equal(again.codes, weight.codes)
     assert torch.equal(again.scales.view(torch.int32), weight.scales.view(torch.int32))
     assert again.group_size == weight.group_size
@@ -90,7 +90,7 @@ def test_scales_that_would_change_are_refused(scale: float, expected: str) -> No
 def test_blocks_of_a_group_must_agree() -> None:
     stored = store_quantized("w", quantized(512, 256))
     with pytest.raises(UsageError, match="w: the scales inside a group of 512 differ"):
-        restore_quantized(stored, 512)
+        regroup("w", restore_quantized(stored), 512)
 
 
 def test_floats_keep_every_bit_unless_asked() -> None:

@@ -51,13 +51,20 @@ QWEN3_CASES: dict[str, dict[str, Any]] = {
     }
     for tied in ("tied", "untied")
 }
-STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES}
+EXPERTS = {"name": "moe", "n_experts": 4, "n_active": 2, "hidden_dim": 256}
+LLAMA_CASES["llama-experts"] = {"attention": LLAMA_CASES["gqa-tied"]["attention"], "ffn": EXPERTS}
+QWEN3_MOE_CASES: dict[str, dict[str, Any]] = {
+    f"qwen3moe-{tied}": {**QWEN3_CASES[f"qwen3-{tied}"], "ffn": EXPERTS} for tied in ("tied", "untied")
+}
+STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES, **QWEN3_MOE_CASES}
 DIALECT_CASES: dict[str, dict[str, Any]] = {
     "relu2": {"ffn": {"name": "relu2", "hidden_dim": 512}, "norm": {"name": "rms", "affine": False}},
     "recurrent-untied": {"attention": {"name": "probe/recurrent"}, "tie_embeddings": False},
     "two-streams": {"residual": {"name": "probe/two_streams"}},
     "mhc-dynamic": {"residual": {"name": "mhc", "dynamic": True}},
-    "moe": {"ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}},
+    "shared-expert": {
+        "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}
+    },
     "hybrid": {
         "attention": {
             "name": "hybrid",
@@ -74,7 +81,7 @@ DIALECT_CASES: dict[str, dict[str, Any]] = {
         }
     },
 }
-ARCHITECTURES = {"llama": LLAMA_CASES, "qwen3": QWEN3_CASES, "nanochat": DIALECT_CASES}
+ARCHITECTURES = {"llama": LLAMA_CASES, "qwen3": QWEN3_CASES, "qwen3moe": QWEN3_MOE_CASES, "nanochat": DIALECT_CASES}
 N_JUDGED = 96
 """Positions at which llama.cpp is asked."""
 NEARLY_TIED = 0.05

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nanochat_exporters.config import GgufConfig
+from nanochat_exporters.gguf.placement import Placement, Weight
 from nanochat_exporters.gguf.storage import choose_block_type, is_ternary
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.errors import UsageError
@@ -10,12 +13,15 @@ from nanochat_framework.model import roles
 from nanochat_framework.model.description import TensorSpec, walk
 from nanochat_framework.model.quantized import QuantizedWeight
 
+LaidOut = tuple[Placement, Weight | None]
+"""A tensor of the file before it has a type; None where the model has none for it."""
+
 
 class StorageChoice:
     """The options applied to a model. Raises UsageError for an option that would change nothing, naming the reason."""
 
-    def __init__(self, config: GgufConfig, bundle: ModelBundle) -> None:
-        self._config, self._bundle = config, bundle
+    def __init__(self, config: GgufConfig, bundle: ModelBundle, laid_out: Sequence[LaidOut]) -> None:
+        self._config, self._bundle, self._laid_out = config, bundle, laid_out
         self._embedding = bundle.description.embedding.weight.name
         self._head = bundle.description.head.weight.name if bundle.description.head else None
         self._roles = {spec.name: spec.role for spec in walk(bundle.description) if isinstance(spec, TensorSpec)}
@@ -24,8 +30,13 @@ class StorageChoice:
         }
         self._refuse_what_has_no_effect()
 
+    def of_place(self, place: Placement) -> str:
+        """The ggml type of the file's tensor, or the one wanted for codes: of its parts, the first that holds them all."""
+        kinds = {self.of(name) for name in place.names}
+        return kinds.pop() if len(kinds) == 1 else "Q4_0"
+
     def of(self, name: str) -> str:
-        """The ggml type of a float tensor, or the one wanted for codes."""
+        """The ggml type of a float tensor of the model, or the one wanted for its codes."""
         if name in self._ternary:
             return self._config.ternary_type.upper() if self._ternary[name] else "Q4_0"
         if name in (self._embedding, self._head):
@@ -79,9 +90,8 @@ class StorageChoice:
     def _instead(self) -> dict[str, str]:
         """The ternary weights that the wanted type cannot hold, and what they go into."""
         found = {}
-        for name, is_so in self._ternary.items():
-            weight = self._bundle.tensors[name]
-            if is_so and isinstance(weight, QuantizedWeight):
-                kind = choose_block_type(name, weight, self.of(name)).name
-                found.update({name: kind} if kind != self.of(name) else {})
+        for place, whole in self._laid_out:
+            if isinstance(whole, QuantizedWeight) and any(self._ternary[name] for name in place.names):
+                kind = choose_block_type(place.names[0], whole, self.of_place(place)).name
+                found.update({name: kind for name in place.names if self._ternary[name] and kind != self.of(name)})
         return found

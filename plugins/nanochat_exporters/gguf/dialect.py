@@ -6,12 +6,13 @@ model was made from, and the tensors are named as its parameters. Whoever has th
 
 from __future__ import annotations
 
-from nanochat_exporters.gguf.stock import Placement
-from nanochat_framework.contracts.exporter import ModelBundle
+from collections.abc import Iterable
+
+from nanochat_exporters.gguf.placement import Placement
 
 ARCHITECTURE = "nanochat"
 
 
-def placements(bundle: ModelBundle) -> list[Placement]:
-    """Every parameter under its own name."""
-    return [Placement(name, name, tuple(tensor.shape)) for name, tensor in bundle.tensors.items()]
+def placements(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> list[Placement]:
+    """Every parameter under its own name, from names and shapes."""
+    return [Placement(name, ((name, shape),), shape) for name, shape in shapes]

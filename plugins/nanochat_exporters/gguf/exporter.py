@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from nanochat_exporters.config import GgufConfig
-from nanochat_exporters.gguf import dialect, stock
-from nanochat_exporters.gguf.choice import StorageChoice
+from nanochat_exporters.gguf import dialect
+from nanochat_exporters.gguf.architectures import StockArchitecture, best_fit, named
+from nanochat_exporters.gguf.choice import LaidOut, StorageChoice
 from nanochat_exporters.gguf.contents import CannotCarry, Contents, Value
 from nanochat_exporters.gguf.file_writer import write_file
 from nanochat_exporters.gguf.float_types import FLOAT_TYPES
+from nanochat_exporters.gguf.placement import Placement, Weight, gather, ones
 from nanochat_exporters.gguf.provenance import element_count, general_keys, model_keys
+from nanochat_exporters.gguf.stock import keys, placements
 from nanochat_exporters.gguf.storage import StoredTensor, store_float, store_quantized
 from nanochat_exporters.gguf.vocabulary import vocabulary_keys
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle, Rounding
@@ -26,53 +32,69 @@ class GgufExporter(Exporter):
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
         """Write the file. Raises UsageError naming what cannot be carried, and the remedy."""
-        choice = StorageChoice(self.config, bundle)
-        places, architecture, why = self._choose(bundle)
-        tensors = [_store(bundle, place, choice) for place in places]
+        laid_out, architecture, why = self._choose(bundle)
+        choice = StorageChoice(self.config, bundle, laid_out)
+        tensors = [_store(place, whole, choice) for place, whole in laid_out]
         keys = self._keys(bundle, architecture, tensors, path)
-        n_bytes = write_file(Contents(architecture, keys, tensors), path)
-        sizes = {place.name: stored.n_bytes for place, stored in zip(places, tensors, strict=True)}
+        n_bytes = write_file(Contents(architecture.name if architecture else dialect.ARCHITECTURE, keys, tensors), path)
+        sizes = _bytes_of_parts([place for place, _ in laid_out], tensors)
         rounded = {
             name: Rounding(kind, FLOAT_TYPES[kind].round, sizes[name]) for name, kind in choice.rounded().items()
         }
         return ExportReport(path, n_bytes, (why, *_sizes(tensors, n_bytes), *choice.lines()), rounded)
 
-    def _choose(self, bundle: ModelBundle) -> tuple[list[stock.Placement], str, str]:
+    def _choose(self, bundle: ModelBundle) -> tuple[list[LaidOut], StockArchitecture | None, str]:
+        """The file's tensors before they have types, the architecture (None: our own), and a line on the choice."""
         wanted = self.config.architecture
         if wanted == dialect.ARCHITECTURE:
-            return dialect.placements(bundle), dialect.ARCHITECTURE, _DIALECT + " (asked for)"
-        architecture = stock.best_fit(bundle.description) if wanted == "auto" else stock.STOCK[wanted]
+            return _in_dialect(bundle), None, _DIALECT + " (asked for)"
+        best = best_fit(bundle.description)
+        architecture = best if wanted == "auto" else named(wanted, best.experts)
         try:
-            places = stock.placements(architecture, bundle.description)
+            laid_out = _lay_out(placements(architecture, bundle.description), bundle)
         except CannotCarry as reason:
             if wanted != "auto":
                 raise UsageError(
                     f"architecture {wanted} cannot carry this model: {reason}; use architecture=auto"
                 ) from None
-            return dialect.placements(bundle), dialect.ARCHITECTURE, f"{_DIALECT}, because {reason}"
+            return _in_dialect(bundle), None, f"{_DIALECT}, because {reason}"
         runs = _STOCK if bundle.tokenizer else _STOCK_WITHOUT_TEXT
-        return places, architecture.name, f"architecture {architecture.name}: {runs}"
+        return laid_out, architecture, f"architecture {architecture.name}: {runs}"
 
     def _keys(
-        self, bundle: ModelBundle, architecture: str, tensors: list[StoredTensor], path: Path
+        self, bundle: ModelBundle, architecture: StockArchitecture | None, tensors: list[StoredTensor], path: Path
     ) -> dict[str, Value]:
         name = self.config.model_name or str(bundle.metadata.get("name") or path.stem)
         license_name = self.config.license or bundle.metadata.get("license")
-        keys = general_keys(tensors, name, license_name)
-        if architecture in stock.STOCK:
-            keys |= stock.keys(stock.STOCK[architecture], bundle.description)
-        return keys | vocabulary_keys(bundle.tokenizer, bundle.description.vocab_size) | model_keys(bundle)
+        found = general_keys(tensors, name, license_name)
+        if architecture is not None:
+            found |= keys(architecture, bundle.description)
+        return found | vocabulary_keys(bundle.tokenizer, bundle.description.vocab_size) | model_keys(bundle)
 
 
-def _store(bundle: ModelBundle, place: stock.Placement, choice: StorageChoice) -> StoredTensor:
-    if place.name is None:
-        return stock.ones(place)
-    tensor, kind = bundle.tensors[place.name], choice.of(place.name)
-    if isinstance(tensor, QuantizedWeight):
-        stored = store_quantized(place.name, stock.reorder_quantized(tensor, place.heads), kind)
-    else:
-        stored = store_float(place.name, stock.reorder_rows(tensor, place.heads), kind)
-    return StoredTensor(place.file_name, stored.type_name, stored.shape, stored.data)
+def _lay_out(places: list[Placement], bundle: ModelBundle) -> list[LaidOut]:
+    return [(place, gather(place, bundle.tensors) if place.parts else None) for place in places]
+
+
+def _in_dialect(bundle: ModelBundle) -> list[LaidOut]:
+    return _lay_out(dialect.placements((name, tuple(tensor.shape)) for name, tensor in bundle.tensors.items()), bundle)
+
+
+def _store(place: Placement, whole: Weight | None, choice: StorageChoice) -> StoredTensor:
+    if whole is None:
+        return ones(place)
+    store: Any = store_quantized if isinstance(whole, QuantizedWeight) else store_float
+    stored: StoredTensor = store(place.names[0], whole, choice.of_place(place))
+    return replace(stored, name=place.file_name)
+
+
+def _bytes_of_parts(places: list[Placement], tensors: list[StoredTensor]) -> dict[str, int]:
+    """Bytes of each tensor of the model, its share of one that holds several."""
+    found = {}
+    for place, stored in zip(places, tensors, strict=True):
+        for name, shape in place.parts:
+            found[name] = stored.n_bytes * prod(shape) // prod(stored.shape)
+    return found
 
 
 _STOCK = "stock llama.cpp runs this file"

@@ -1,22 +1,21 @@
-"""The model table of a `llama` or `qwen3` file that somebody else wrote, from its architecture keys."""
+"""The model table of a file that somebody else wrote, from its architecture's keys."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from nanochat_exporters.gguf.architectures import named
 from nanochat_exporters.gguf.file_reader import GgufFile
-from nanochat_exporters.gguf.stock import STOCK
 from nanochat_framework.errors import UsageError
 
 
 def model_table(file: GgufFile) -> dict[str, Any]:
     """The `[model]` table that has this file's shape. Raises UsageError for what the decoder does not have."""
     keys, where = file.keys, str(file.path)
-    architecture = STOCK[keys["general.architecture"]]
-    at = architecture.name + "."
-    if keys.get(at + "expert_count", 0):
-        raise UsageError(f"{where}: has experts, which the decoder does not have")
+    name = keys["general.architecture"]
+    at = name + "."
+    architecture = named(name, bool(keys.get(at + "expert_count", 0)))
     if keys.get(at + "rope.scaling.type", "none") != "none":
         raise UsageError(f"{where}: scales its rotary positions, which the decoder does not do")
     dim, n_heads = (_integer(keys, at + key, where) for key in ("embedding_length", "attention.head_count"))
@@ -43,9 +42,24 @@ def model_table(file: GgufFile) -> dict[str, Any]:
             "rope_theta": _number(keys, at + "rope.freq_base", where, 10000.0),
             **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
         },
-        "ffn": {"name": "swiglu", "hidden_dim": _integer(keys, at + "feed_forward_length", where)},
+        "ffn": _experts(keys, at, where) if architecture.experts else _swiglu(keys, at, where),
         "norm": {"name": "rms", "eps": eps},
         "residual": {"name": "add"},
+    }
+
+
+def _swiglu(keys: Mapping[str, Any], at: str, where: str) -> dict[str, Any]:
+    return {"name": "swiglu", "hidden_dim": _integer(keys, at + "feed_forward_length", where)}
+
+
+def _experts(keys: Mapping[str, Any], at: str, where: str) -> dict[str, Any]:
+    """Experts whose width has a key of its own in qwen3moe, and that of the feed-forward part in llama."""
+    width = "expert_feed_forward_length"
+    return {
+        "name": "moe",
+        "n_experts": _integer(keys, at + "expert_count", where),
+        "n_active": _integer(keys, at + "expert_used_count", where),
+        "hidden_dim": _integer(keys, at + (width if at + width in keys else "feed_forward_length"), where),
     }
 
 

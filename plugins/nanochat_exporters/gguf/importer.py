@@ -1,20 +1,22 @@
-"""The GGUF importer: files of our exporter with their exact configuration, and llama and qwen3 files of others."""
+"""The GGUF importer: files of our exporter with their exact configuration, and files of others that the decoder can be."""
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from nanochat_exporters.config import GgufImporterConfig
-from nanochat_exporters.gguf import dialect, foreign, stock
+from nanochat_exporters.gguf import dialect, foreign
+from nanochat_exporters.gguf.architectures import NAMES, best_fit, named
 from nanochat_exporters.gguf.blocks import BLOCK_TYPES
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
+from nanochat_exporters.gguf.placement import Placement, scatter
 from nanochat_exporters.gguf.provenance import Rebuilt, rebuild
-from nanochat_exporters.gguf.storage import StoredTensor, restore_quantized
+from nanochat_exporters.gguf.stock import placements
+from nanochat_exporters.gguf.storage import regroup, restore_quantized
 from nanochat_exporters.gguf.vocabulary import read_vocabulary, why_left_out
 from nanochat_framework.contracts.exporter import Importer, ModelBundle
 from nanochat_framework.errors import UsageError
@@ -34,7 +36,7 @@ class GgufImporter(Importer):
             description: ModelDescription = rebuilt.model.config.describe()
             places = _placements(file, description)
             _expect_no_others(file, places)
-            tensors = {place.name: _read(file, place, rebuilt) for place in places if place.name is not None}
+            tensors = {name: one for place in places for name, one in _read(file, place, rebuilt).items()}
             metadata = {
                 "name": file.keys.get("general.name") or path.stem,
                 "architecture": file.keys["general.architecture"],
@@ -54,7 +56,7 @@ class GgufImporter(Importer):
 def _configuration(file: GgufFile, registry: Registry) -> Rebuilt:
     """What the file says it is made of, or what its architecture keys amount to."""
     architecture = file.keys.get("general.architecture")
-    known = (*stock.STOCK, dialect.ARCHITECTURE)
+    known = (*NAMES, dialect.ARCHITECTURE)
     if architecture not in known:
         raise UsageError(f"{file.path}: architecture {architecture!r}; {', '.join(known)} can be read")
     rebuilt = rebuild(file.keys, str(file.path), registry)
@@ -65,44 +67,40 @@ def _configuration(file: GgufFile, registry: Registry) -> Rebuilt:
     return Rebuilt(select_model(foreign.model_table(file), str(file.path), registry), (), {}, foreign=True)
 
 
-def _placements(file: GgufFile, description: ModelDescription) -> list[stock.Placement]:
+def _placements(file: GgufFile, description: ModelDescription) -> list[Placement]:
     architecture = file.keys["general.architecture"]
     if architecture == dialect.ARCHITECTURE:
-        if all(part.tensors is not None for part in description.opaque()):
-            return [stock.Placement(spec.name, spec.name, spec.shape) for spec in description.tensors()]
-        return [stock.Placement(entry.name, entry.name, entry.shape) for entry in file.tensors.values()]
+        known = all(part.tensors is not None for part in description.opaque())
+        tensors = description.tensors() if known else file.tensors.values()
+        return dialect.placements((tensor.name, tensor.shape) for tensor in tensors)
     try:
-        return stock.placements(stock.STOCK[architecture], description)
+        return placements(named(architecture, best_fit(description).experts), description)
     except CannotCarry as reason:
         raise UsageError(
             f"{file.path}: its nanochat.model is no {architecture} model ({reason}); the file is damaged"
         ) from None
 
 
-def _expect_no_others(file: GgufFile, places: list[stock.Placement]) -> None:
+def _expect_no_others(file: GgufFile, places: list[Placement]) -> None:
     known = {place.file_name for place in places}
     odd = next((name for name in file.tensors if name not in known), None)
     if odd is not None:
         raise UsageError(f"{file.path}: the model it describes has no place for its tensor {odd}")
 
 
-def _read(file: GgufFile, place: stock.Placement, rebuilt: Rebuilt) -> Tensor | QuantizedWeight:
-    stored = file.read(place.file_name)
+def _read(file: GgufFile, place: Placement, rebuilt: Rebuilt) -> dict[str, Tensor | QuantizedWeight]:
+    """The model's tensors that stand at a place, by name."""
+    stored, where = file.read(place.file_name), f"{file.path}: {place.file_name}"
     if stored.shape != place.shape:
-        raise UsageError(f"{file.path}: {place.file_name} is {stored.shape}, the model it describes has {place.shape}")
-    assert place.name is not None
-    if stored.type_name in BLOCK_TYPES and (place.name in rebuilt.group_sizes or rebuilt.foreign):
-        weight = restore_quantized(
-            _named(stored, f"{file.path}: {place.file_name}"), rebuilt.group_sizes.get(place.name)
-        )
-        return stock.reorder_quantized(weight, place.heads, back=True)
-    values = torch.from_numpy(as_float32(stored)).reshape(place.shape)
-    assert values.numel() == prod(place.shape)
-    return stock.reorder_rows(values, place.heads, back=True)
-
-
-def _named(stored: StoredTensor, name: str) -> StoredTensor:
-    return StoredTensor(name, stored.type_name, stored.shape, stored.data)
+        raise UsageError(f"{where} is {stored.shape}, the model it describes has {place.shape}")
+    sizes = rebuilt.group_sizes
+    if stored.type_name in BLOCK_TYPES and (rebuilt.foreign or all(name in sizes for name in place.names)):
+        parts = scatter(place, restore_quantized(stored))
+        return {
+            name: regroup(where, part, sizes[name]) if isinstance(part, QuantizedWeight) and name in sizes else part
+            for name, part in parts.items()
+        }
+    return scatter(place, torch.from_numpy(as_float32(stored)).reshape(place.shape))
 
 
 def build_gguf_importer(config: GgufImporterConfig) -> GgufImporter:

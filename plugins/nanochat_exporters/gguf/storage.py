@@ -89,22 +89,24 @@ def choose_block_type(name: str, weight: QuantizedWeight, wanted: str | None = N
     )
 
 
-def restore_quantized(stored: StoredTensor, group_size: int | None) -> QuantizedWeight:
-    """Codes and scales of a block type. `group_size` joins blocks that share one scale again (None: one block a group).
-
-    Raises UsageError if the blocks of a group hold different scales.
-    """
+def restore_quantized(stored: StoredTensor) -> QuantizedWeight:
+    """Codes and scales of a block type, one block a group."""
     kind = BLOCK_TYPES[stored.type_name]
     codes, scales = kind.unpack(stored.data)
-    group_size = group_size or kind.block
-    blocks_per_group = -(-min(group_size, codes.shape[-1]) // kind.block)
-    if group_size < codes.shape[-1] and group_size % kind.block:
-        raise UsageError(f"{stored.name}: scale groups of {group_size} do not consist of whole {kind.name} blocks")
-    joined = np.ascontiguousarray(scales[..., ::blocks_per_group])
-    again = np.repeat(joined, blocks_per_group, axis=-1)[..., : scales.shape[-1]]
-    if not np.array_equal(again.view(np.uint32), scales.view(np.uint32)):
-        raise UsageError(f"{stored.name}: the scales inside a group of {group_size} differ; the file is damaged")
-    return QuantizedWeight(torch.from_numpy(codes), torch.from_numpy(joined), group_size)
+    return QuantizedWeight(torch.from_numpy(codes), torch.from_numpy(scales), kind.block)
+
+
+def regroup(name: str, weight: QuantizedWeight, group_size: int) -> QuantizedWeight:
+    """The same with the groups that share one scale joined. Raises UsageError if the scales inside a group differ."""
+    in_features, block = weight.codes.shape[-1], weight.group_size
+    if group_size < in_features and group_size % block:
+        raise UsageError(f"{name}: scale groups of {group_size} do not consist of whole blocks of {block}")
+    blocks_per_group = -(-min(group_size, in_features) // block)
+    joined = weight.scales[..., ::blocks_per_group].contiguous()
+    again = joined.repeat_interleave(blocks_per_group, dim=-1)[..., : weight.scales.shape[-1]]
+    if not torch.equal(again.view(torch.int32), weight.scales.contiguous().view(torch.int32)):
+        raise UsageError(f"{name}: the scales inside a group of {group_size} differ; the file is damaged")
+    return QuantizedWeight(weight.codes, joined, group_size)
 
 
 def _scale_of_each_block(scales: Scales, weight: QuantizedWeight, kind: BlockType) -> Scales:

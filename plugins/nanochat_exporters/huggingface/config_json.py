@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nanochat_exporters.gguf.stock import STOCK
+from nanochat_exporters.huggingface.contents import CLASSES
 from nanochat_framework.errors import UsageError
 
 CONFIG = "config.json"
@@ -33,10 +33,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def model_table(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The table. Raises UsageError, beginning with `where`, for another architecture or a part that it has not."""
-    kind = config.get("model_type")
-    if kind not in STOCK:
-        raise UsageError(f"{where}: model_type is {kind!r}; {' and '.join(STOCK)} can be read")
-    architecture = STOCK[kind]
+    kind, known = config.get("model_type"), {architecture.name: architecture for architecture in CLASSES.values()}
+    if kind not in known:
+        raise UsageError(f"{where}: model_type is {kind!r}; {' and '.join(known)} can be read")
+    architecture = known[kind]
     _refuse(config, where)
     dim, n_heads = _integer(config, "hidden_size", where), _integer(config, "num_attention_heads", where)
     eps = _number(config, "rms_norm_eps", where, 1e-6)

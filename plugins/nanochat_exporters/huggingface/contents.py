@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nanochat_exporters.gguf.stock import LLAMA, QWEN3, StockArchitecture, best_fit, shared_shape
+from nanochat_exporters.gguf.architectures import LLAMA, QWEN3, StockArchitecture, best_fit
+from nanochat_exporters.gguf.checks import head_norms, shared_shape
 from nanochat_framework.model.description import (
     GatedFeedForward,
     Linear,
@@ -30,7 +31,7 @@ class Placement:
 
 def class_of(description: ModelDescription) -> tuple[str, StockArchitecture]:
     """The class that carries a model. Raises CannotCarry, naming the part that it has no place for."""
-    architecture = best_fit(description)
+    architecture = QWEN3 if best_fit(description).normed_heads else LLAMA
     shared_shape(architecture, description)
     return next((name, known) for name, known in CLASSES.items() if known is architecture)
 
@@ -50,8 +51,7 @@ def placements(description: ModelDescription) -> list[Placement]:
             _linear(at + "self_attn.k_proj", attention.key),
             _linear(at + "self_attn.v_proj", attention.value),
             _linear(at + "self_attn.o_proj", attention.output),
-            *([_norm(at + "self_attn.q_norm", attention.query_norm)] if attention.query_norm else []),
-            *([_norm(at + "self_attn.k_norm", attention.key_norm)] if attention.key_norm else []),
+            *(_norm(f"{at}self_attn.{which}_norm", norm) for which, norm in head_norms(attention)),
             _norm(at + "post_attention_layernorm", block.ffn_norm),
             _linear(at + "mlp.gate_proj", ffn.gate),
             _linear(at + "mlp.up_proj", ffn.up),
@@ -70,21 +70,22 @@ def config_json(description: ModelDescription, dtype: str) -> dict[str, Any]:
     llama.cpp's and vLLM's readers, `rope_theta`. Raises CannotCarry.
     """
     class_name, architecture = class_of(description)
-    attention, ffn, norm = shared_shape(architecture, description)
+    shape = shared_shape(architecture, description)
+    attention = shape.attention
     assert attention.rotary is not None
     return {
         "architectures": [class_name],
         "model_type": architecture.name,
         "vocab_size": description.vocab_size,
         "hidden_size": description.dim,
-        "intermediate_size": ffn.gate.out_features,
+        "intermediate_size": shape.ffn.gate.out_features,
         "num_hidden_layers": len(description.blocks),
         "num_attention_heads": attention.n_heads,
         "num_key_value_heads": attention.n_kv_heads,
         "head_dim": attention.head_dim,
         "hidden_act": "silu",
         "max_position_embeddings": description.max_seq_len,
-        "rms_norm_eps": norm.eps,
+        "rms_norm_eps": shape.eps,
         "rope_theta": attention.rotary.theta,
         "rope_parameters": {"rope_type": "default", "rope_theta": attention.rotary.theta},
         "tie_word_embeddings": description.head is None,

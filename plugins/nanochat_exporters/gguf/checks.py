@@ -1,0 +1,153 @@
+"""Whether an architecture of stock llama.cpp carries a model: one line on the first part that it has no place for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_exporters.gguf.architectures import StockArchitecture
+from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_framework.model.description import (
+    AddResidual,
+    GatedFeedForward,
+    Linear,
+    MixtureOfExperts,
+    ModelDescription,
+    RmsNorm,
+    SoftmaxAttention,
+)
+
+MOST_EXPERTS = 1024
+"""LLAMA_MAX_EXPERTS of llama.cpp since 2026-10; it was 512 before."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all layers share: their attention, their feed-forward part (that of an expert) and the eps of norms."""
+
+    attention: SoftmaxAttention
+    ffn: GatedFeedForward
+    eps: float
+    mixture: MixtureOfExperts | None = None
+
+
+def shared_shape(architecture: StockArchitecture, description: ModelDescription) -> Shape:
+    """The shape of a model that the architecture carries. Raises CannotCarry naming the part that it does not."""
+    name = architecture.name
+    for opaque in description.opaque():
+        raise CannotCarry(f"{opaque.component} does not describe itself as operations that {name} has")
+    if not isinstance(description.residual, AddResidual) or description.residual.streams != 1:
+        raise CannotCarry(f"the residual has more than one stream; {name} has the plain one")
+    if description.embedding.scale != 1.0:
+        raise CannotCarry(f"{description.embedding.weight.name} is scaled by {description.embedding.scale:g}")
+    if description.embedding_norm is not None:
+        raise CannotCarry(f"a norm stands between the embedding and the first block; {name} has none there")
+    if description.logit_softcap is not None:
+        raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; {name}'s are not")
+    if description.head is not None:
+        _no_bias(description.head)
+    attentions = [_checked_attention(architecture, block.mixer) for block in description.blocks]
+    ffns = [_checked_ffn(architecture, block.ffn) for block in description.blocks]
+    shapes = {(a.n_heads, a.n_kv_heads, a.head_dim, a.rotary) for a in attentions}
+    if len(shapes) > 1:
+        raise CannotCarry(f"layers differ in their attention heads or rotary positions; {name} has one shape for all")
+    return Shape(
+        attentions[0], _one_width(name, ffns), _one_eps(name, description, attentions), _one_mixture(name, ffns)
+    )
+
+
+def head_norms(attention: SoftmaxAttention) -> list[tuple[str, RmsNorm]]:
+    """The norms of the heads, by the letter that files name them with."""
+    return [(letter, norm) for letter, norm in (("q", attention.query_norm), ("k", attention.key_norm)) if norm]
+
+
+def _one_width(name: str, ffns: Sequence[GatedFeedForward | MixtureOfExperts]) -> GatedFeedForward:
+    """One of the gated feed-forwards, experts among them, if all are as wide."""
+    each = [one for ffn in ffns for one in (ffn.experts if isinstance(ffn, MixtureOfExperts) else (ffn,))]
+    if len({ffn.gate.out_features for ffn in each}) > 1:
+        raise CannotCarry(f"layers differ in their feed-forward width; {name} has one for all")
+    return each[0]
+
+
+def _one_mixture(name: str, ffns: Sequence[GatedFeedForward | MixtureOfExperts]) -> MixtureOfExperts | None:
+    mixtures = [ffn for ffn in ffns if isinstance(ffn, MixtureOfExperts)]
+    if len({(len(mixture.experts), mixture.n_active) for mixture in mixtures}) > 1:
+        raise CannotCarry(f"layers differ in their numbers of experts; {name} has one for all")
+    return mixtures[0] if mixtures else None
+
+
+def _one_eps(name: str, description: ModelDescription, attentions: Sequence[SoftmaxAttention]) -> float:
+    first = description.final_norm
+    in_blocks = [norm for block in description.blocks for norm in (block.mixer_norm, block.ffn_norm)]
+    in_heads = [norm for attention in attentions for _, norm in head_norms(attention)]
+    assert isinstance(first, RmsNorm)
+    for norm in [*in_blocks, *in_heads]:
+        assert isinstance(norm, RmsNorm)
+        if norm.eps != first.eps:
+            raise CannotCarry(f"norms have different eps ({norm.eps:g} and {first.eps:g}); {name} has one")
+    return first.eps
+
+
+def _checked_attention(architecture: StockArchitecture, mixer: object) -> SoftmaxAttention:
+    name = architecture.name
+    if not isinstance(mixer, SoftmaxAttention):
+        raise CannotCarry(f"a layer mixes positions by {type(mixer).__name__}; {name} has softmax attention only")
+    part = _part(mixer.query)
+    for what, there in {"has an output gate": mixer.gate, "has a sliding window": mixer.window}.items():
+        if there:
+            raise CannotCarry(f"{part} {what}; {name}'s attention does not")
+    if len(head_norms(mixer)) != 2 * architecture.normed_heads:
+        not_ours, not_theirs = ("", " not") if head_norms(mixer) else (" not", "")
+        raise CannotCarry(f"{part} does{not_ours} normalise its heads; {name}'s attention does{not_theirs}")
+    if mixer.rotary is None:
+        raise CannotCarry(f"{part} has no rotary positions; {name}'s attention has")
+    if mixer.rotary.head_dim != mixer.head_dim:
+        raise CannotCarry(f"{part} turns {mixer.rotary.head_dim} of {mixer.head_dim} channels by position")
+    if abs(mixer.scale - mixer.head_dim**-0.5) > 1e-12:
+        raise CannotCarry(f"{part} scales its scores by {mixer.scale:g}, {name} by 1 / sqrt(head_dim)")
+    for linear in (mixer.query, mixer.key, mixer.value, mixer.output):
+        _no_bias(linear)
+    return mixer
+
+
+def _checked_ffn(architecture: StockArchitecture, ffn: Any) -> GatedFeedForward | MixtureOfExperts:
+    name = architecture.name
+    if isinstance(ffn, MixtureOfExperts) != architecture.experts:
+        part = _part(ffn.router if isinstance(ffn, MixtureOfExperts) else ffn.up)
+        ours, theirs = ("chooses experts", "no") if isinstance(ffn, MixtureOfExperts) else ("has no experts", "only")
+        raise CannotCarry(f"{part} {ours}; {name} has {theirs} layers with experts")
+    if not isinstance(ffn, MixtureOfExperts):
+        return _checked_gated(name, ffn)
+    part = _part(ffn.router)
+    if ffn.shared is not None:
+        raise CannotCarry(f"{part} has a shared expert (shared_hidden_dim); {name} has none")
+    if len(ffn.experts) > MOST_EXPERTS:
+        raise CannotCarry(f"{part} has {len(ffn.experts)} experts; llama.cpp takes at most {MOST_EXPERTS}")
+    _no_bias(ffn.router)
+    for expert in ffn.experts:
+        _checked_gated(name, expert)
+    return ffn
+
+
+def _checked_gated(name: str, ffn: Any) -> GatedFeedForward:
+    if not isinstance(ffn, GatedFeedForward):
+        activation = getattr(ffn, "activation", "another function")
+        raise CannotCarry(
+            f"{_part(ffn.up)} is a plain feed-forward with {activation}; {name} has the gated one with silu"
+        )
+    if ffn.activation != "silu":
+        raise CannotCarry(f"{_part(ffn.gate)} is gated by {ffn.activation}; {name} has silu")
+    for linear in (ffn.gate, ffn.up, ffn.down):
+        _no_bias(linear)
+    return ffn
+
+
+def _part(linear: Linear) -> str:
+    """`blocks.0.ffn` of `blocks.0.ffn.up.weight`: the component that a map belongs to."""
+    return linear.weight.name.rsplit(".", 2)[0]
+
+
+def _no_bias(linear: Linear) -> None:
+    if linear.bias is not None:
+        raise CannotCarry(f"{linear.bias.name} is a bias; models of this kind have none")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanochat_framework.data.special_tokens import SPECIAL_TOKENS
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
 
@@ -128,7 +127,7 @@ def _token(text: str, tokenizer: Tokenizer) -> int:
         if int(text) >= tokenizer.vocab_size:
             raise UsageError(f"--logit-bias {text}: there is no such token; ids are 0 to {tokenizer.vocab_size - 1}")
         return int(text)
-    if text in SPECIAL_TOKENS:
+    if text in tokenizer.special_ids:
         return tokenizer.special(text)
     ids = tokenizer.encode(os.fsencode(text))
     if len(ids) != 1:

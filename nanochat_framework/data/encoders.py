@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nanochat_framework.data.tokenizer_file import LLAMA3_PATTERN
+from nanochat_framework.data.vocabulary import LLAMA3_PATTERN
 from nanochat_framework.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ class Encoder:
 def _gigatoken(tokenizer: Tokenizer) -> Encode:
     import gigatoken
 
-    plain = {**tokenizer.definition, "added_tokens": []}  # spelled-out special tokens are plain text
+    if any(not token["special"] for token in tokenizer.definition["added_tokens"]):
+        raise ValueError("the vocabulary has added tokens that are text")
+    plain = {**tokenizer.encoding_definition, "added_tokens": []}  # spelled-out special tokens are plain text
     encode: Encode = gigatoken.Tokenizer.from_json(json.dumps(plain)).encode
     return encode
 
@@ -72,7 +74,7 @@ _ENDLESS_SPACE = re.compile(rf"\s{{{_SPACE_LIMIT}}}")
 def _tokenizers(tokenizer: Tokenizer) -> Encode:
     from tokenizers import Tokenizer as Backend
 
-    backend = Backend.from_str(tokenizer.to_json())
+    backend = Backend.from_str(json.dumps(tokenizer.encoding_definition))
     backend.encode_special_tokens = True  # spelled-out special tokens are plain text
     return lambda text: np.array(backend.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
 

@@ -42,7 +42,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A piece's ids, (n,) u32, with `<|bos|>` before the first and `<|eos|>` after the last of a document."""
+    """A piece's ids, (n,) u32, with what begins a document before its first piece and eos after its last."""
 
     piece: Piece
     ids: np.ndarray
@@ -86,10 +86,9 @@ def encoded(
 
 def _with_marks(piece: Piece, tokenizer: Tokenizer, encoder: Encoder) -> np.ndarray:
     ids = tokenizer.encode_array(piece.data, encoder)
-    marked = np.empty(piece.is_first + len(ids) + piece.is_last, dtype=TOKEN_DTYPE)
-    marked[0], marked[-1] = tokenizer.bos_id, tokenizer.eos_id
-    marked[int(piece.is_first) : int(piece.is_first) + len(ids)] = ids
-    return marked
+    before = tokenizer.start_ids if piece.is_first else ()
+    after = (tokenizer.eos_id,) if piece.is_last else ()
+    return np.concatenate([np.array(before, TOKEN_DTYPE), ids, np.array(after, TOKEN_DTYPE)], dtype=TOKEN_DTYPE)
 
 
 def _batches(documents: Iterable[Piece]) -> Iterator[list[Piece]]:

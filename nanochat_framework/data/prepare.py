@@ -25,7 +25,6 @@ from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
 from nanochat_framework.data.token_store import DATA_JSON, SCHEMA_VERSION, TOKEN_DTYPE
 from nanochat_framework.data.token_writer import Finished, TokenWriter
 from nanochat_framework.data.tokenizer import Tokenizer
-from nanochat_framework.data.tokenizer_file import PRE_TOKENIZER_NAME
 from nanochat_framework.data.tokenizer_training import Vocabulary, train_tokenizer, training_text
 from nanochat_framework.data.workspace import Workspace
 from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
@@ -179,8 +178,8 @@ class _Preparation:
             "tokenizer_sha256": tokenizer.fingerprint,
             "tokenizer_trained_on_bytes": trained_on,
             "vocab_size": tokenizer.vocab_size,
-            "pre_tokenizer": PRE_TOKENIZER_NAME,
-            "documents": "<|bos|> text <|eos|>",
+            "pre_tokenizer": tokenizer.split or "as tokenizer.json says",
+            "documents": _form(tokenizer),
             "text_sha256": self.corpus.sha256,
             "seed": self.settings.seed,
             "split": self.corpus.facts(),
@@ -221,6 +220,12 @@ class _Preparation:
         total = sum(side.facts["tokens"] for side in sides.values()) * (2 if held_out else 1)
         with self.progress("comparing documents", float(total * TOKEN_DTYPE.itemsize)) as bar:
             return measure_overlap(train, held_out, lambda tokens: bar.advance(tokens * TOKEN_DTYPE.itemsize))
+
+
+def _form(tokenizer: Tokenizer) -> str:
+    """How a document stands in the files, like `<|bos|> text <|eos|>`."""
+    name = tokenizer.tokens.__getitem__
+    return " ".join([*map(name, tokenizer.start_ids), "text", name(tokenizer.eos_id)])
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanochat_framework.data.tokenizer_file import LLAMA3_PATTERN
+from nanochat_framework.data.vocabulary import LLAMA3_PATTERN
 from nanochat_framework.errors import UsageError
 
 _QWEN2_PATTERN = LLAMA3_PATTERN.replace(r"\p{N}{1,3}", r"\p{N}")

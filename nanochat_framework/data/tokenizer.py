@@ -1,8 +1,9 @@
 """Byte-level BPE that returns every byte string unchanged.
 
-The artefact is a `tokenizer.json` as Hugging Face's `tokenizers` writes it. Text is split by the Llama-3 pattern, which
-GGUF knows as `llama-bpe`. Several libraries can encode with it (encoders.py). Bytes that are not UTF-8 become single-byte
-tokens between the valid stretches around them.
+The artefact is a `tokenizer.json` as Hugging Face's `tokenizers` writes it. In ours, text is split by the Llama-3 pattern,
+which GGUF knows as `llama-bpe`; vocabularies of imported models keep their own (foreign_vocabulary.py). Several libraries
+can encode with it (encoders.py). Bytes that are not UTF-8 become single-byte tokens between the valid stretches around
+them.
 """
 
 from __future__ import annotations
@@ -18,30 +19,28 @@ from typing import Any
 import numpy as np
 
 from nanochat_framework.data.encoders import Encoder, default_encoder
-from nanochat_framework.data.special_tokens import BOS, EOS, PAD, SPECIAL_TOKENS
-from nanochat_framework.data.tokenizer_file import (
-    BYTE_OF,
-    SPELLED,
-    read_vocabulary,
-    train_definition,
-)
+from nanochat_framework.data.tokenizer_file import is_ours, read_vocabulary, train_definition
+from nanochat_framework.data.vocabulary import SPELLED
 from nanochat_framework.errors import UsageError
 
 
 class Tokenizer:
-    """A vocabulary with its merges. Ids 0 .. 32 are special tokens, then bytes, then merges."""
+    """A vocabulary with its merges. In ours, ids 0 .. 32 are special tokens, then come bytes, then merges."""
 
     def __init__(self, definition: dict[str, Any], *, origin: str = "tokenizer") -> None:
-        """Take a parsed `tokenizer.json`. Raises UsageError, naming `origin`, if it is not one of ours."""
+        """Take a parsed `tokenizer.json`. Raises UsageError, naming `origin`, if it cannot be used (`read_vocabulary`)."""
         vocabulary = read_vocabulary(definition, origin)
         self.definition = definition
         self.tokens, self.merges = vocabulary.tokens, vocabulary.merges
-        self.ranks_are_ids = vocabulary.merges_make_the_ids_in_order
-        self._ids = {text: number for number, text in enumerate(self.tokens)}
+        self.ranks_are_ids, self.split = vocabulary.ranks_are_ids, vocabulary.split
+        self.special_ids = vocabulary.special
+        """Special tokens, text -> id."""
         self.vocab_size = len(self.tokens)
-        n_special = len(SPECIAL_TOKENS)
-        self._bytes = [b""] * n_special + [bytes(BYTE_OF[c] for c in text) for text in self.tokens[n_special:]]
-        self.bos_id, self.eos_id, self.pad_id = self.special(BOS), self.special(EOS), self.special(PAD)
+        self._bytes = vocabulary.token_bytes
+        self.bos_id, self.eos_id, self.pad_id = vocabulary.bos_id, vocabulary.eos_id, vocabulary.pad_id
+        self.start_ids, self.end_ids = vocabulary.start_ids, vocabulary.end_ids
+        """What a document begins with (bos, or nothing), and the ids at which a generation ends."""
+        self.is_ours = is_ours(definition)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> Tokenizer:
@@ -53,7 +52,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: Path | str) -> Tokenizer:
-        """Read a `tokenizer.json`. Raises UsageError if it cannot be read or is foreign."""
+        """Read a `tokenizer.json`. Raises UsageError if it cannot be read or used."""
         try:
             definition = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -64,15 +63,18 @@ class Tokenizer:
             raise UsageError(f"{path}: not a tokenizer.json")
         return cls(definition, origin=str(path))
 
+    @property
+    def encoding_definition(self) -> dict[str, Any]:
+        """What encoders are built from: text is not changed, and nothing is added to its ids."""
+        return {**self.definition, "normalizer": None, "post_processor": None, "truncation": None, "padding": None}
+
     def to_json(self) -> str:
         """The text of `tokenizer.json`."""
         return json.dumps(self.definition, ensure_ascii=False, indent=1) + "\n"
 
     def special(self, name: str) -> int:
         """Id of a special token. Raises KeyError if there is none of that name."""
-        if name not in SPECIAL_TOKENS:
-            raise KeyError(name)
-        return self._ids[name]
+        return self.special_ids[name]
 
     def encode(self, text: str | bytes) -> list[int]:
         """Ids of a text or of any bytes; never a special token, however the text is spelled."""
@@ -95,7 +97,8 @@ class Tokenizer:
 
     @cached_property
     def _byte_ids(self) -> np.ndarray:
-        return np.array([self._ids[SPELLED[byte]] for byte in range(256)], dtype=np.uint32)
+        number_of = {text: number for number, text in enumerate(self.tokens)}
+        return np.array([number_of[SPELLED[byte]] for byte in range(256)], dtype=np.uint32)
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that ids stand for; special tokens, and ids past the vocabulary, stand for none."""
@@ -117,8 +120,11 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of the vocabulary and merges, whatever the file's layout."""
-        canonical = json.dumps([self.tokens, [list(pair) for pair in self.merges]], ensure_ascii=True)
+        """sha256 of the vocabulary and merges (of foreign ones also of how they split and end), whatever the layout."""
+        what: list[Any] = [self.tokens, [list(pair) for pair in self.merges]]
+        if not self.is_ours:
+            what += [self.definition.get("pre_tokenizer"), self.special_ids, self.start_ids, sorted(self.end_ids)]
+        canonical = json.dumps(what, ensure_ascii=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

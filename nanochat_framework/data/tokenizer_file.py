@@ -3,55 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from nanochat_framework.data.special_tokens import FIRST_BYTE_ID, SMALLEST_VOCABULARY, SPECIAL_TOKENS
+from nanochat_framework.data.foreign_vocabulary import foreign_vocabulary, has_roles
+from nanochat_framework.data.special_tokens import BOS, EOS, FIRST_BYTE_ID, PAD, SMALLEST_VOCABULARY, SPECIAL_TOKENS
+from nanochat_framework.data.vocabulary import (
+    BYTE_OF,
+    LLAMA3_PATTERN,
+    LLAMA3_SPLIT,
+    Vocabulary,
+    spelled_bytes,
+    split_name,
+)
 from nanochat_framework.errors import UsageError
 
-LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
-    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PRE_TOKENIZER_NAME = "llama-bpe"
-"""GGUF's name of the split pattern."""
 LARGEST_VOCABULARY = 2**20
 """Four times the largest vocabulary in use anywhere; the trainer sets aside room for all of it at once."""
 LONGEST_TRAINED_WORD = 1000
 """Characters. The trainer's time grows with the square of a word's length: one of a million would take hours."""
 
 
-def byte_alphabet() -> dict[int, str]:
-    """GPT-2's spelling of bytes as printable characters: byte -> character."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    spelled = {byte: chr(byte) for byte in printable}
-    for number, byte in enumerate(byte for byte in range(256) if byte not in spelled):
-        spelled[byte] = chr(256 + number)
-    return spelled
-
-
-SPELLED = byte_alphabet()
-BYTE_OF = {character: byte for byte, character in SPELLED.items()}
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What a file says. `tokens` by id, spelled in the byte alphabet; `merges` by rank."""
-
-    tokens: list[str]
-    merges: list[tuple[str, str]]
-
-    @property
-    def merges_make_the_ids_in_order(self) -> bool:
-        """Whether merge n makes token 289 + n, so that a token's id is its rank."""
-        return [left + right for left, right in self.merges] == self.tokens[SMALLEST_VOCABULARY:]
+def is_ours(definition: Mapping[str, Any]) -> bool:
+    """Whether the first ids are the reserved special tokens."""
+    try:
+        added = {token["content"]: token["id"] for token in definition["added_tokens"]}
+    except (KeyError, TypeError):
+        return False
+    return all(added.get(text) == number for number, text in enumerate(SPECIAL_TOKENS))
 
 
 def read_vocabulary(definition: dict[str, Any], origin: str) -> Vocabulary:
-    """Take a parsed `tokenizer.json` apart. Raises UsageError, naming `origin`, unless it is of our kind."""
+    """Take a parsed `tokenizer.json` apart, ours or a foreign one that an importer has completed.
+
+    Raises UsageError, naming `origin`, for one that cannot be used.
+    """
+    if not is_ours(definition) and has_roles(definition):
+        return foreign_vocabulary(definition, origin)
     try:
         model = definition["model"]
         ids: dict[str, int] = dict(model["vocab"])
@@ -59,20 +49,36 @@ def read_vocabulary(definition: dict[str, Any], origin: str) -> Vocabulary:
         added = {token["content"]: token["id"] for token in definition["added_tokens"]}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{origin}: not a tokenizer.json of a BPE model ({error!r})") from None
+    if not is_ours(definition):
+        raise UsageError(
+            f"{origin}: its first ids are not the reserved special tokens; train one with prepare-data, or `nanochat import` "
+            f"the model it belongs to and take the tokenizer.json from there"
+        )
     ids.update(added)
     if not all(type(number) is int for number in ids.values()) or sorted(ids.values()) != list(range(len(ids))):
         raise UsageError(f"{origin}: its ids are not 0 to {len(ids) - 1} without gaps")
-    if any(added.get(text) != number for number, text in enumerate(SPECIAL_TOKENS)):
-        raise UsageError(f"{origin}: its first ids are not the reserved special tokens; train one with prepare-data")
     extra = next((text for text in added if text not in SPECIAL_TOKENS), None)
     if extra is not None:
         raise UsageError(f"{origin}: has a special token {extra!r} besides the reserved ones")
     tokens = sorted(ids, key=ids.__getitem__)
     _check_texts(tokens, origin)
     _check_merges(merges, ids, origin)
-    if definition.get("normalizer") is not None or not _splits_as_llama3(definition.get("pre_tokenizer")):
-        raise UsageError(f"{origin}: splits or changes text in another way than {PRE_TOKENIZER_NAME}")
-    return Vocabulary(tokens, [(left, right) for left, right in merges])
+    if definition.get("normalizer") is not None or split_name(definition.get("pre_tokenizer")) != LLAMA3_SPLIT:
+        raise UsageError(f"{origin}: splits or changes text in another way than {LLAMA3_SPLIT}")
+    bos, eos, pad = (ids[text] for text in (BOS, EOS, PAD))
+    return Vocabulary(
+        tokens=tokens,
+        token_bytes=[b""] * FIRST_BYTE_ID + [spelled_bytes(text) for text in tokens[FIRST_BYTE_ID:]],
+        merges=[(left, right) for left, right in merges],
+        special={text: ids[text] for text in SPECIAL_TOKENS},
+        bos_id=bos,
+        eos_id=eos,
+        pad_id=pad,
+        start_ids=(bos,),
+        end_ids=frozenset((bos, eos)),
+        split=LLAMA3_SPLIT,
+        ranks_are_ids=[left + right for left, right in merges] == tokens[SMALLEST_VOCABULARY:],
+    )
 
 
 def _check_texts(tokens: list[str], origin: str) -> None:
@@ -94,18 +100,6 @@ def _check_merges(merges: list[tuple[Any, ...]], ids: dict[str, int], origin: st
         made.add(pair[0] + pair[1])
     if len(made) != len(ids) - SMALLEST_VOCABULARY:
         raise UsageError(f"{origin}: {len(ids) - SMALLEST_VOCABULARY} tokens need merges, {len(made)} have one")
-
-
-def _splits_as_llama3(pre_tokenizer: Any) -> bool:
-    try:
-        split, spell = pre_tokenizer["pretokenizers"]
-        return bool(
-            (split["type"], split["pattern"], split["behavior"], split["invert"])
-            == ("Split", {"Regex": LLAMA3_PATTERN}, "Isolated", False)
-            and (spell["type"], spell["add_prefix_space"], spell["use_regex"]) == ("ByteLevel", False, False)
-        )
-    except (KeyError, TypeError, ValueError):
-        return False
 
 
 def train_definition(texts: Iterable[str], vocab_size: int) -> dict[str, Any]:

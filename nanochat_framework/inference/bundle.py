@@ -165,6 +165,7 @@ def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
     sources = [source for source in (data.get("source"), *data.get("sources", ())) if source]
     paths = [source["path"] for source in sources if isinstance(source.get("path"), str)]
     evaluation = meta.get("callbacks", {}).get("EvaluationCallback", {})
+    template = meta.get("imported", {}).get("chat_template")
     of_these_weights = evaluation.get("latest_step") == meta.get("step")
     return {
         "name": path.parent.parent.name if inside_run else path.name,
@@ -172,6 +173,7 @@ def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         **({"data_dir": str(Path(paths[0]).parent)} if paths else {}),
         "data": [str(source.get("path", source.get("name"))) for source in sources],
+        **({"chat_template": template} if template else {}),
         **({"held_out": evaluation["latest"]} if of_these_weights and evaluation.get("latest") else {}),
     }
 

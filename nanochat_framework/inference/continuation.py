@@ -51,8 +51,7 @@ class Continuation:
         self.settings, self.completion = settings, Completion(prompt_tokens=len(prompt))
         self._sampler, self._stops = Sampler(settings.sampling, prompt), StopStrings(settings.stop)
         self._decoder, self._max_seq_len = StreamDecoder(tokenizer), max_seq_len
-        document_end = frozenset((tokenizer.bos_id, tokenizer.eos_id))
-        self._stop_ids = document_end if settings.stop_ids is None else settings.stop_ids
+        self._stop_ids = tokenizer.end_ids if settings.stop_ids is None else settings.stop_ids
 
     @property
     def finished(self) -> bool:

@@ -21,8 +21,8 @@ class TextGenerator:
         """Tokens that can be drawn: a model may have more rows than its tokenizer has tokens."""
 
     def prompt(self, text: str | bytes) -> list[int]:
-        """Ids of a text (or any bytes) at the start of a document: bos, then the text."""
-        return [self.tokenizer.bos_id, *self.tokenizer.encode(text)]
+        """Ids of a text (or any bytes) at the start of a document: what documents begin with, then the text."""
+        return [*self.tokenizer.start_ids, *self.tokenizer.encode(text)]
 
     def generate(
         self,

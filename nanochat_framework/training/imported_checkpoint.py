@@ -16,6 +16,7 @@ from nanochat_framework.training.checkpoint_store import CheckpointStore
 
 STARTER = "model.toml"
 """The `[model]` table and `train.init_from`, for a configuration to extend."""
+_FACTS = ("name", "architecture", "chat_template")
 
 
 def write_imported(bundle: ModelBundle, folder: Path) -> list[str]:
@@ -29,12 +30,13 @@ def write_imported(bundle: ModelBundle, folder: Path) -> list[str]:
     if not folder.parent.is_dir():
         raise UsageError(f"{folder}: the folder {folder.parent} does not exist")
     tensors = {name: t if isinstance(t, Tensor) else t.dequantize() for name, t in bundle.tensors.items()}
+    known = {fact: str(bundle.metadata[fact]) for fact in _FACTS if fact in bundle.metadata}
     meta = {
         "schema_version": SCHEMA_VERSION,
         "step": bundle.metadata.get("step", 0),
         "tokens": bundle.metadata.get("tokens", 0),
         "config": {"model": bundle.model.to_dict()},
-        "imported": {key: str(bundle.metadata[key]) for key in ("name", "architecture") if key in bundle.metadata},
+        "imported": known,
     }
 
     def fill(target: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,3 +45,18 @@ def take_weights(module: TrainModule, target: str, registry: Registry, tokenizer
             shapes = f"{tuple(parameters[name].shape)}, there {tuple(values.shape)}"
             raise UsageError(f"{KEY}: the [model] table is not that of {target}: {name} is {shapes}")
         parameters[name].copy_(values)
+    changed = _differences(bundle.model.to_dict(), module.config.model.to_dict())
+    if changed and module.world.is_main:
+        print(f"warning: {KEY}: the [model] table differs from that of {target}: {', '.join(changed)}", file=sys.stderr)
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: str = "") -> list[str]:
+    """`attention.rope_theta 1000000.0 -> 10000.0` for each key that is different; shapes do not tell of all of them."""
+    found = []
+    for key in sorted({*theirs, *ours}):
+        first, second = theirs.get(key), ours.get(key)
+        if isinstance(first, Mapping) and isinstance(second, Mapping):
+            found += _differences(first, second, f"{path}{key}.")
+        elif first != second:
+            found.append(f"{path}{key} {first} -> {second}")
+    return found

@@ -34,7 +34,7 @@ from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder
 
 FORMAT_VERSION = 1
-_FACTS = ("name", "step", "tokens", "data", "held_out", "license")
+_FACTS = ("name", "step", "tokens", "data", "held_out", "license", "chat_template")
 _ABOUT, _TOKENIZER, _FINGERPRINT = "nanochat", "tokenizer.json", "tokenizer_sha256"
 
 

@@ -69,7 +69,8 @@ class GgufExporter(Exporter):
         found = general_keys(tensors, name, license_name)
         if architecture is not None:
             found |= keys(architecture, bundle.description)
-        return found | vocabulary_keys(bundle.tokenizer, bundle.description.vocab_size) | model_keys(bundle)
+        template = bundle.metadata.get("chat_template")
+        return found | vocabulary_keys(bundle.tokenizer, bundle.description.vocab_size, template) | model_keys(bundle)
 
 
 def _lay_out(places: list[Placement], bundle: ModelBundle) -> list[LaidOut]:

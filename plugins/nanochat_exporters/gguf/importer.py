@@ -11,6 +11,7 @@ from nanochat_exporters.config import GgufImporterConfig
 from nanochat_exporters.gguf import dialect, foreign
 from nanochat_exporters.gguf.architectures import NAMES, best_fit, named
 from nanochat_exporters.gguf.blocks import BLOCK_TYPES
+from nanochat_exporters.gguf.chat_template import CHATML_TEMPLATE
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
 from nanochat_exporters.gguf.placement import Placement, scatter
@@ -47,6 +48,9 @@ class GgufImporter(Importer):
                 },
                 **({"license": file.keys["general.license"]} if "general.license" in file.keys else {}),
             }
+            template = file.keys.get("tokenizer.chat_template")
+            if isinstance(template, str) and template != CHATML_TEMPLATE:
+                metadata["chat_template"] = template
             tokenizer = read_vocabulary(file.keys, str(path))
             if tokenizer is None and file.keys.get("tokenizer.ggml.model", "none") != "none":
                 metadata["without_tokenizer"] = why_left_out(file.keys)

@@ -57,7 +57,9 @@ class HuggingFaceExporter(Exporter):
                 write_json(
                     folder / tokenizer_files.GENERATION, {**ids, "do_sample": True, "temperature": 0.8, "top_k": 40}
                 )
-                tokenizer_files.write_tokenizer(folder, bundle.tokenizer, description.max_seq_len)
+                tokenizer_files.write_tokenizer(
+                    folder, bundle.tokenizer, description.max_seq_len, bundle.metadata.get("chat_template")
+                )
             write_json(folder / CONFIG, config)
             write_atomic(folder / "README.md", self._card(bundle, class_name, path).encode())
         files = sorted(file for file in path.iterdir() if file.suffix == ".safetensors")

@@ -11,6 +11,7 @@ from nanochat_exporters.huggingface.config_json import CONFIG, model_table, read
 from nanochat_exporters.huggingface.contents import placements
 from nanochat_exporters.huggingface.weights import WeightReader
 from nanochat_framework.contracts.exporter import Importer, ModelBundle
+from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.tables import select_model
 from nanochat_framework.plugins.registry import Registry
@@ -37,11 +38,25 @@ class HuggingFaceImporter(Importer):
             if odd:
                 raise UsageError(f"{path}: the model that its {CONFIG} describes has no place for its tensor {odd[0]}")
             tensors = {place.name: weights.read(place.file_name, place.shape) for place in places if place.name}
-        tokenizer = tokenizer_files.read_tokenizer(path) if self.config.tokenizer else None
-        if tokenizer is not None:
-            tokenizer_files.check_fits(tokenizer, description.vocab_size)
+        tokenizer = self._tokenizer(path, description.vocab_size)
         metadata = {"name": path.resolve().name, "architecture": config["model_type"]}
+        if not self.config.tokenizer:
+            metadata["without_tokenizer"] = "it was imported with tokenizer=false"
+        chat_template = tokenizer_files.read_chat_template(path)
+        if chat_template:
+            metadata["chat_template"] = chat_template
         return ModelBundle(model, (), description, tensors, tokenizer, metadata)
+
+    def _tokenizer(self, path: Path, vocab_size: int) -> Tokenizer | None:
+        if not self.config.tokenizer:
+            return None
+        try:
+            tokenizer = tokenizer_files.read_tokenizer(path)
+            if tokenizer is not None:
+                tokenizer_files.check_fits(tokenizer, vocab_size)
+            return tokenizer
+        except UsageError as error:
+            raise UsageError(f"{error} (`nanochat import --option tokenizer=false` takes the weights alone)") from None
 
 
 def build_huggingface_importer(config: HuggingFaceImporterConfig) -> HuggingFaceImporter:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
 
 from nanochat_exporters.gguf.chat_template import CHATML_TEMPLATE
+from nanochat_exporters.huggingface.config_json import read_json
 from nanochat_exporters.huggingface.weights import write_json
+from nanochat_framework.data.foreign_vocabulary import has_roles, with_roles
 from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.data.tokenizer_file import is_ours
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.atomic import write_atomic
 
 TOKENIZER = "tokenizer.json"
+SETTINGS = "tokenizer_config.json"
 GENERATION = "generation_config.json"
 
 
@@ -29,38 +32,49 @@ def check_fits(tokenizer: Tokenizer, vocab_size: int) -> None:
 def special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     """Keys of `config.json` and `generation_config.json`: generation ends with a document or with a turn of a chat."""
     return {
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": [tokenizer.eos_id, tokenizer.special("<|im_end|>")],
+        **({"bos_token_id": tokenizer.bos_id} if _has_bos(tokenizer) else {}),
+        "eos_token_id": _ends(tokenizer),
         "pad_token_id": tokenizer.pad_id,
     }
 
 
-def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_seq_len: int) -> None:
-    """Write the files. `AutoTokenizer` then puts `<|bos|>` before a text, as training did, unless it is told not to."""
-    definition = copy.deepcopy(tokenizer.definition)
-    bos = tokenizer.tokens[tokenizer.bos_id]
-    definition["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": bos, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-        "pair": [
-            {"SpecialToken": {"id": bos, "type_id": 0}},
-            {"Sequence": {"id": "A", "type_id": 0}},
-            {"SpecialToken": {"id": bos, "type_id": 1}},
-            {"Sequence": {"id": "B", "type_id": 1}},
-        ],
-        "special_tokens": {bos: {"id": bos, "ids": [tokenizer.bos_id], "tokens": [bos]}},
-    }
+def _has_bos(tokenizer: Tokenizer) -> bool:
+    return tokenizer.bos_id != tokenizer.eos_id
+
+
+def _ends(tokenizer: Tokenizer) -> list[int]:
+    """What ends a generation, the end of a document first; in ours also the end of a chat's turn."""
+    turn = {tokenizer.special("<|im_end|>")} if tokenizer.is_ours else set()
+    others = (tokenizer.end_ids | turn) - {tokenizer.bos_id, tokenizer.eos_id}
+    return [tokenizer.eos_id, *sorted(others)]
+
+
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, max_seq_len: int, chat_template: str | None) -> None:
+    """Write the files. `AutoTokenizer` then puts before a text what training did, unless it is told not to.
+
+    `chat_template` is Jinja text; None: ChatML for our own tokenizers, none for those of others.
+    """
+    text_of = tokenizer.tokens.__getitem__
+    bos = text_of(tokenizer.bos_id) if _has_bos(tokenizer) else None
+    definition = with_roles(
+        tokenizer.definition,
+        begins=bool(tokenizer.start_ids),
+        bos=bos,
+        eos=[text_of(number) for number in _ends(tokenizer)],
+        pad=text_of(tokenizer.pad_id),
+    )
     write_atomic(folder / TOKENIZER, (json.dumps(definition, ensure_ascii=False, indent=1) + "\n").encode())
+    template = chat_template or (CHATML_TEMPLATE if tokenizer.is_ours else None)
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": bos,
-        "eos_token": tokenizer.tokens[tokenizer.eos_id],
-        "pad_token": tokenizer.tokens[tokenizer.pad_id],
+        "eos_token": text_of(tokenizer.eos_id),
+        "pad_token": text_of(tokenizer.pad_id),
         "model_max_length": max_seq_len,
         "clean_up_tokenization_spaces": False,
-        "chat_template": CHATML_TEMPLATE,
+        **({"chat_template": template} if template else {}),
     }
-    write_json(folder / "tokenizer_config.json", settings)
+    write_json(folder / SETTINGS, settings)
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
@@ -68,5 +82,63 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
     path = folder / TOKENIZER
     if not path.is_file():
         return None
-    tokenizer = Tokenizer.load(path)
-    return Tokenizer({**tokenizer.definition, "post_processor": None}, origin=str(path))
+    definition = read_json(path)
+    if is_ours(definition):
+        return Tokenizer({**definition, "post_processor": None}, origin=str(path))
+    if not has_roles(definition):
+        definition = _completed(definition, folder)
+    return Tokenizer(definition, origin=str(path))
+
+
+def read_chat_template(folder: Path) -> str | None:
+    """The chat template of a folder: a file of its own, or in the tokenizer's settings; None where there is none."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8", errors="replace")
+    template = _optional(folder / SETTINGS).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _completed(definition: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A `tokenizer.json` of others with what the files beside it say of its special tokens. Raises UsageError."""
+    where = folder / TOKENIZER
+    settings, generation = _optional(folder / SETTINGS), _optional(folder / GENERATION)
+    config = _optional(folder / "config.json")
+    try:
+        texts = {token["id"]: token["content"] for token in definition["added_tokens"]}
+        bos, eos, pad = (_text(settings.get(f"{role}_token")) for role in ("bos", "eos", "pad"))
+        end_ids = generation.get("eos_token_id", config.get("eos_token_id"))
+        ends = [texts[number] for number in _numbers(end_ids) if number in texts]
+        if not eos and not ends:
+            raise UsageError(f"{folder}: neither {SETTINGS} nor {GENERATION} says which token ends a text")
+        eos_texts = list(dict.fromkeys([*([eos] if eos else []), *ends]))
+        begins = bool(bos) and (settings.get("add_bos_token") is True or _begins_with(definition, bos))
+        return with_roles(definition, begins=begins, bos=bos, eos=eos_texts, pad=pad)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{where}: does not fit the special tokens beside it ({error!r})") from None
+
+
+def _begins_with(definition: dict[str, Any], bos: str | None) -> bool:
+    """Whether the `tokenizers` library, as the file tells it, puts bos before a text."""
+    from tokenizers import Tokenizer as Backend
+
+    try:
+        encoding = Backend.from_str(json.dumps(definition)).encode("a")
+    except Exception as error:  # the library raises nothing narrower
+        raise UsageError(f"{TOKENIZER}: not one that the tokenizers library reads ({error})") from None
+    return bool(encoding.tokens[:1] == [bos])
+
+
+def _text(token: Any) -> str | None:
+    """A token of `tokenizer_config.json`: its text, or a table with it."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
+
+
+def _numbers(value: Any) -> list[int]:
+    values = value if isinstance(value, list) else [value]
+    return [number for number in values if type(number) is int]
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return read_json(path) if path.is_file() else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 _RUNTIME_BYTES = {"cpu": 250_000_000, "cuda": 1_000_000_000, "mps": 500_000_000}
 _LIBRARY_BYTES = {"cpu": 65_000_000, "cuda": 64_000_000, "mps": 64_000_000}
-_TRACER_BYTES = 50_000_000
+_TRACER_BYTES, _COMPILER_BYTES = 50_000_000, 120_000_000
 _FRAGMENTS = 0.05
 """Share of activations that a caching allocator on a GPU holds in blocks it cannot use (assumed, not measured)."""
 HEAP_BLOCK_BYTES = 2**25
@@ -39,14 +39,16 @@ def runtime_bytes(device: str) -> int:
     return _RUNTIME_BYTES[device]
 
 
-def library_bytes(device: str, *, traces: bool = False) -> int:
+def library_bytes(device: str, *, traces: bool = False, compiles: bool = False) -> int:
     """What computing itself takes.
 
     cpu (measured): code pages of the libraries that the first step touches, 25 MB, and their workspaces and small
     allocations, 40 MB. cuda (not measured here): the matrix library's workspace. `traces`: whether torch loads its
-    tracer, hundreds of modules in the process's own memory, as activation checkpointing and compiling make it.
+    tracer, hundreds of modules in the process's own memory, as activation checkpointing makes it; `compiles`: the
+    compiler as well.
     """
-    return _LIBRARY_BYTES[device] + (_TRACER_BYTES if traces and device == "cpu" else 0)
+    loaded = _COMPILER_BYTES if compiles else _TRACER_BYTES if traces else 0
+    return _LIBRARY_BYTES[device] + (loaded if device == "cpu" else 0)
 
 
 def allocator_bytes(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +55,31 @@ def test_plan_is_within_a_tenth_of_training_here(case: dict[str, Any], registry:
     row = plan_memory(config).row(config.train.batch_size)
     above = 0.1 if device.leaves_holes() else 0.25  # allocators other than the measured one are known only roughly
     assert row.training / measure(config, 0).training_bytes == pytest.approx(1, abs=above)
+
+
+TRAIN = """
+import sys
+from nanochat_framework.cli import main
+from nanochat_framework.training.process_memory import peak_bytes
+code = main(sys.argv[1:])
+print("peak", peak_bytes(), file=sys.stderr)
+sys.exit(code)
+"""
+EVERYTHING = ("train.steps=4", "schedule.warmup_steps=0", "eval.every=2", "eval.batches=2", "checkpoint.every=2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's own peak")
+@pytest.mark.parametrize(("preset", "batch_size"), [("tiny-cpu", 2), ("tiny-cpu", 16), ("d20", 2)])
+def test_total_is_a_whole_runs_peak(tmp_path: Path, registry: Registry, preset: str, batch_size: int) -> None:
+    """The command as a person runs it: data, evaluations and checkpoints included."""
+    overrides = [*EVERYTHING, 'data.source={name="synthetic",n_samples=3000}', 'hardware.device="cpu"']
+    overrides += ["hardware.threads=1", f"train.batch_size={batch_size}"]
+    command = [sys.executable, "-c", TRAIN, "train", preset, "--runs-dir", str(tmp_path), "--run", "r", "--quiet"]
+    for override in overrides:
+        command += ["--set", override]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stderr.rpartition("peak ")[2])
+    planned = plan_memory(load_config(preset, registry=registry, overrides=overrides).config).row(batch_size).total
+    assert planned / peak == pytest.approx(1, abs=0.1 if device.leaves_holes() else 0.25)

@@ -14,11 +14,15 @@ OptimizerState = dict[str, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class NamedParameter:
-    """A parameter with its full name and role."""
+    """A parameter with its full name and role.
+
+    The rows of an attention's map belong to `heads` heads, in order and in equal parts; 1 where they belong to none.
+    """
 
     name: str
     role: str
     tensor: nn.Parameter
+    heads: int = 1
 
 
 class Optimizer(ABC):

@@ -15,10 +15,20 @@ class Linear(QuantizableWeight):
     """y = x Wᵀ, W of shape (out_features, in_features), master copy in float32."""
 
     def __init__(
-        self, in_features: int, out_features: int, *, role: str = roles.MATRIX, init_scale: float = 1.0
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        role: str = roles.MATRIX,
+        init_scale: float = 1.0,
+        heads: int = 1,
     ) -> None:
-        """Weights start normal with standard deviation init_scale / sqrt(in_features)."""
+        """Weights start normal with standard deviation init_scale / sqrt(in_features).
+
+        The outputs belong to `heads` heads, in order and in equal parts: optimizers may treat each head by itself.
+        """
         super().__init__(nn.Parameter(torch.empty(out_features, in_features)), role)
+        self.parameter_heads = {"weight": heads}
         self.in_features, self.out_features = in_features, out_features
         nn.init.normal_(self.weight, std=init_scale * in_features**-0.5)
 

@@ -14,7 +14,8 @@ from nanochat_framework.model.description import ModelDescription
 def named_parameters(model: nn.Module, prefix: str = "") -> list[NamedParameter]:
     """All parameters of a model with full names and roles; a tied parameter appears once.
 
-    A module states the roles of the parameters it creates in `parameter_roles` (parameter name -> role).
+    A module states the roles of the parameters it creates in `parameter_roles` (parameter name -> role), and may state
+    in `parameter_heads` (parameter name -> number) of which the rows belong to heads.
     Raises NanochatError, naming the module, if one has no role.
     """
     return list(_named(model, prefix))
@@ -24,6 +25,7 @@ def _named(model: nn.Module, prefix: str) -> Iterator[NamedParameter]:
     seen: set[int] = set()
     for module_name, module in model.named_modules():
         given = getattr(module, "parameter_roles", {})
+        heads = getattr(module, "parameter_heads", {})
         for name, tensor in module.named_parameters(recurse=False):
             if id(tensor) in seen:
                 continue
@@ -34,7 +36,7 @@ def _named(model: nn.Module, prefix: str) -> Iterator[NamedParameter]:
                     f"{full}: {type(module).__name__} does not name the role of its parameter {name!r}; set "
                     f"parameter_roles = {{{name!r}: ...}} in the module that creates it"
                 )
-            yield NamedParameter(full, given[name], tensor)
+            yield NamedParameter(full, given[name], tensor, heads.get(name, 1))
 
 
 def check_description(model: nn.Module, description: ModelDescription) -> None:

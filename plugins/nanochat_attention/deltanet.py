@@ -31,8 +31,8 @@ class GatedDeltaNet(Attention):
         self.config = config
         self.n_heads, self.n_value_heads, self.head_dim = config.n_heads, config.value_heads, config.head_dim
         keys, values = self.n_heads * self.head_dim, self.n_value_heads * self.head_dim
-        self.query, self.key = Linear(place.dim, keys), Linear(place.dim, keys)
-        self.value, self.gate = Linear(place.dim, values), Linear(place.dim, values)
+        self.query, self.key = (Linear(place.dim, keys, heads=self.n_heads) for _ in range(2))
+        self.value, self.gate = (Linear(place.dim, values, heads=self.n_value_heads) for _ in range(2))
         self.beta = Linear(place.dim, self.n_value_heads, role=roles.GATE)
         self.decay = Linear(place.dim, self.n_value_heads, role=roles.GATE)
         self.output = Linear(values, place.dim, init_scale=(2 * place.n_layers) ** -0.5)

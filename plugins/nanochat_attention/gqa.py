@@ -30,12 +30,12 @@ class GroupedQueryAttention(Attention):
         self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
         self.max_seq_len, self.window = place.max_seq_len, config.window
         inner, shared = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
-        self.query = Linear(place.dim, inner)
-        self.key = Linear(place.dim, shared)
-        self.value = Linear(place.dim, shared)
+        self.query = Linear(place.dim, inner, heads=config.n_heads)
+        self.key = Linear(place.dim, shared, heads=config.n_kv_heads)
+        self.value = Linear(place.dim, shared, heads=config.n_kv_heads)
         self.output = Linear(inner, place.dim, init_scale=(2 * place.n_layers) ** -0.5)
         self.rotary = RotaryEmbedding(config.head_dim, config.rope_theta, place.max_seq_len)
-        self.gate = Linear(place.dim, inner) if config.output_gate else None
+        self.gate = Linear(place.dim, inner, heads=config.n_heads) if config.output_gate else None
         self.kernels, self.qk_norm_eps = active(), config.qk_norm_eps
         gained = config.qk_norm and config.qk_norm_affine
         self.qk_norm = config.qk_norm

@@ -64,6 +64,10 @@ class MuonConfig(ComponentConfig):
     lr: float = scheduled("Learning rate: spectral norm of a step, before `shape_scale`.", default=0.02, ge=0)
     momentum: float = scheduled("Decay per step of the averaged gradient.", default=0.95, ge=0, lt=1)
     weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
+    cautious_decay: bool = Field(
+        default=False,
+        description="Whether only weights that the step takes nearer to zero, or leaves, decay (cautious weight decay).",
+    )
     nesterov: bool = Field(
         default=True, description="Whether the update looks ahead: the gradient mixed into the momentum once more."
     )
@@ -78,14 +82,32 @@ class MuonConfig(ComponentConfig):
         description="Factor on lr by the matrix's shape: none is 1, spectral is sqrt(max(1, rows / columns)), rms is "
         "0.2 · sqrt(max(rows, columns)), which gives steps the size of AdamW's.",
     )
+    split_heads: bool = Field(
+        default=False,
+        description="Whether the rows of each attention head (queries, keys, values, output gates) are a matrix of their "
+        "own. An attention's output map stays whole.",
+    )
+    neuron_beta2: Beta | None = Field(
+        default=None,
+        description="Decay per step of the averaged square of each row of the direction, by the root of which the row is "
+        "divided (NorMuon, which uses 0.95); absent: rows stay as they are. One float32 of state for each row.",
+    )
     orthogonalize_in: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="Number format of the iterations; auto: bf16 where the device has instructions for it, else fp32.",
     )
     state_bytes_per_parameter: ClassVar[float] = FP32
 
+    def state_bytes(self, shapes: Sequence[Shape]) -> int:
+        """The momentum, and what `neuron_beta2` averages for each row."""
+        neurons = 0 if self.neuron_beta2 is None else weights_in(shape[:-1] for shape in shapes)
+        return int(self.state_bytes_per_parameter * weights_in(shapes)) + FP32 * neurons
+
     def workspace_bytes(self, shapes: Sequence[Shape]) -> int:
-        """At most a stack of directions and, of an iteration, its old and new values and two Gram matrices."""
+        """At most a stack of directions and, of an iteration, its old and new values and two Gram matrices.
+
+        With `split_heads` an estimate, for matrices that stay whole: which ones do not is not told by their shapes.
+        """
         each = 2 if self.orthogonalize_in == "bf16" else FP32
         peaks = [0]
         for stack in stacks(shapes, itself):

@@ -23,9 +23,14 @@ def random_tensors(shapes: Shapes, seed: int) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
-def named(weights: Mapping[str, Tensor], role: str = "matrix") -> list[NamedParameter]:
+def named(
+    weights: Mapping[str, Tensor], role: str = "matrix", heads: Mapping[str, int] | None = None
+) -> list[NamedParameter]:
     """Parameters with copies of the weights."""
-    return [NamedParameter(name, role, nn.Parameter(weight.clone())) for name, weight in weights.items()]
+    heads = heads or {}
+    return [
+        NamedParameter(name, role, nn.Parameter(weight.clone()), heads.get(name, 1)) for name, weight in weights.items()
+    ]
 
 
 def build(name: str, parameters: Sequence[NamedParameter], **settings: Any) -> Built:
@@ -50,3 +55,14 @@ def train(optimizer: Optimizer, hyperparameters: Mapping[str, float], steps: ran
 def values(parameters: Sequence[NamedParameter]) -> dict[str, Tensor]:
     """Copies of the weights."""
     return {p.name: p.tensor.detach().clone() for p in parameters}
+
+
+def orthogonalized(matrix: Tensor) -> Tensor:
+    """Five Newton-Schulz iterations as published, one matrix, in float64."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / x.norm()
+    for _ in range(5):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x

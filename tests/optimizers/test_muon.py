@@ -14,21 +14,10 @@ from torch import Tensor
 from nanochat_framework.errors import UsageError
 from nanochat_optimizers import batching
 from nanochat_optimizers.orthogonalize import iterations, orthogonalize_, product_dtype
-from tests.optimizers.support import build, named, random_tensors, train, values
+from tests.optimizers.support import build, named, orthogonalized, random_tensors, train, values
 
 SHAPES = {"square": (16, 16), "square_2": (16, 16), "wide": (8, 24), "tall": (24, 8), "stack": (3, 24, 8)}
 NS5 = iterations("newton_schulz", 5)
-
-
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Five Newton-Schulz iterations as published, one matrix, in float64."""
-    a, b, c = 3.4445, -4.7750, 2.0315
-    x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm()
-    for _ in range(5):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
 def published(start: Tensor, name: str, n_steps: int, *, nesterov: bool, scale: float) -> Tensor:

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nanochat_framework.cli.device_options import add_device_arguments
+
 HELP = "score a model on held-out text and tasks"
 
 EXAMPLES = """\
@@ -28,12 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", default="bpb", metavar="A,B", help="evaluations to run (default bpb)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: the one it was trained on)")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    add_device_arguments(parser)
     parser.add_argument("--json", action="store_true", help="scores as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the model once, run every task, print a table."""
     from nanochat_framework.cli.common import load_host
+    from nanochat_framework.cli.device_options import prepare_device
     from nanochat_framework.contracts.evaluation import Subject
     from nanochat_framework.errors import UsageError
     from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
@@ -44,9 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
         tasks = [host.registry.get("evaluation", name.strip()) for name in arguments.tasks.split(",") if name.strip()]
     except UnknownComponent as error:
         raise UsageError(f"--tasks: {error}") from None
+    device = prepare_device(arguments, host.registry)
     bundle = bundle_from(arguments.model, host.registry, runs_dir=arguments.runs_dir)
     data = arguments.data or bundle.metadata.get("data_dir")
-    subject = Subject(model_from_bundle(bundle), bundle.tokenizer, Path(data) if data else None)
+    subject = Subject(
+        model_from_bundle(bundle, device=device),
+        bundle.tokenizer,
+        Path(data) if data else None,
+        document_attention=bool(bundle.metadata.get("document_attention")),
+    )
     results: dict[str, Any] = {}
     for task in tasks:
         started = time.perf_counter()

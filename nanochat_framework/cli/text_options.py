@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanochat_framework.cli.device_options import add_device_arguments, prepare_device
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
 
@@ -20,14 +21,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the model and where it runs."""
     parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
     group = parser.add_argument_group("where it runs")
-    group.add_argument(
-        "--device",
-        "--device-type",
-        default="auto",
-        choices=("auto", "cpu", "cuda", "mps"),
-        help="where it runs (default auto)",
-    )
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 takes all cores (default)")
+    add_device_arguments(group)
     group.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
 
 
@@ -138,20 +132,12 @@ def _token(text: str, tokenizer: Tokenizer) -> int:
 
 def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
     """The model on its device, with its tokenizer, and its name. Raises UsageError where it cannot be had."""
-    import torch
-
     from nanochat_framework.cli.common import load_host
     from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
     from nanochat_framework.inference.engine import TextGenerator
-    from nanochat_framework.kernels.table import KernelTable, activate
-    from nanochat_framework.training.setup import choose_device
 
-    if arguments.threads < 0:
-        raise UsageError(f"--threads must be at least 0, not {arguments.threads}")
-    device, registry = choose_device(arguments.device), load_host().registry
-    activate(KernelTable(registry))
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    registry = load_host().registry
+    device = prepare_device(arguments, registry)
     bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
     if bundle.tokenizer is None:
         reason = bundle.metadata.get("without_tokenizer", "it was trained on synthetic tokens")

@@ -13,11 +13,15 @@ from nanochat_framework.data.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Subject:
-    """What is evaluated: a model in evaluation mode, its tokenizer, and the data folder given or trained on."""
+    """What is evaluated: a model in evaluation mode, its tokenizer, and the data folder given or trained on.
+
+    `document_attention`: whether the model was trained with documents that do not see each other.
+    """
 
     model: LanguageModel
     tokenizer: Tokenizer | None
     data: Path | None
+    document_attention: bool = False
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,7 @@ def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         **({"data_dir": str(Path(paths[0]).parent)} if paths else {}),
         "data": [str(source.get("path", source.get("name"))) for source in sources],
+        **({"document_attention": True} if data.get("document_attention") else {}),
         **({"chat_template": template} if template else {}),
         **({"held_out": evaluation["latest"]} if of_these_weights and evaluation.get("latest") else {}),
     }

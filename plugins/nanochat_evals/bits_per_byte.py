@@ -1,7 +1,8 @@
 """Bits per byte of held-out text: cross-entropy in bits, divided by the bytes that the tokens stand for.
 
 Unlike nats per token it does not depend on the tokenizer, and it is the unit of compressors: gzip -9 and xz -9e are run
-on the same bytes. Special tokens are scored by neither.
+on the same bytes. Special tokens are scored by neither. A model that was trained with documents apart is scored with documents
+apart, where the first token of each is not predicted.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class BitsPerByte(Evaluation):
             seq_len=self.config.seq_len or subject.model.max_seq_len,
             batch_size=self.config.batch_size,
             max_batches=None,
+            starts=store.starts if subject.document_attention else None,
         )
         lengths = np.zeros(subject.model.vocab_size, dtype=np.int64)
         lengths[: subject.tokenizer.vocab_size] = subject.tokenizer.byte_lengths

@@ -333,7 +333,7 @@ def add_tensor(contents: Contents) -> Contents:
         (add_tensor, "no place for its tensor rope_freqs.weight"),
         (
             lambda contents: replace(contents, architecture="bert"),
-            "architecture 'bert'; llama, qwen3, qwen3moe, nanochat can be read",
+            "architecture 'bert'; llama, qwen3, qwen3moe, qwen35, nanochat can be read",
         ),
         (lambda contents: replace(contents, architecture="qwen3"), "nanochat.model is no qwen3 model"),
         (set_key("nanochat.format_version", 2), "format_version 2, this version reads 1"),
@@ -349,6 +349,7 @@ def add_tensor(contents: Contents) -> Contents:
             r"is \(608, 256\), the model it describes has \(608, 128\)",
         ),
         (set_key("llama.expert_count", 8, foreign=True), "llama.expert_used_count is None"),
+        (set_key("llama.block_count", 10**6, foreign=True), "more than the file has tensors"),
         (set_key("llama.rope.scaling.type", "yarn", foreign=True), "scales its rotary positions"),
         (set_key("llama.rope.dimension_count", 32, foreign=True), "rope.dimension_count is not the width of a head"),
         (set_key("llama.attention.head_count", 0, foreign=True), "head_count is 0"),

@@ -91,9 +91,13 @@ def test_qwen3_is_for_normalised_heads(registry: Registry) -> None:
     assert not any(place.rows for place in placed)
     keys = stock.keys(QWEN3, normed)
     assert keys["qwen3.attention.key_length"] == 64 and all(key.startswith("qwen3.") for key in keys)
-    with pytest.raises(CannotCarry, match=r"blocks\.0\.attention does normalise its heads; llama's attention does not"):
+    with pytest.raises(
+        CannotCarry, match=r"blocks\.0\.attention does normalise its heads \(qk_norm\); llama's attention does not"
+    ):
         stock.placements(LLAMA, normed)
-    with pytest.raises(CannotCarry, match=r"attention does not normalise its heads; qwen3's attention does"):
+    with pytest.raises(
+        CannotCarry, match=r"attention does not normalise its heads \(qk_norm\); qwen3's attention does"
+    ):
         stock.placements(QWEN3, plain)
 
 

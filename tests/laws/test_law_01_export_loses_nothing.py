@@ -56,7 +56,21 @@ LLAMA_CASES["llama-experts"] = {"attention": LLAMA_CASES["gqa-tied"]["attention"
 QWEN3_MOE_CASES: dict[str, dict[str, Any]] = {
     f"qwen3moe-{tied}": {**QWEN3_CASES[f"qwen3-{tied}"], "ffn": EXPERTS} for tied in ("tied", "untied")
 }
-STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES, **QWEN3_MOE_CASES}
+GATED = {**QWEN3_CASES["qwen3-tied"]["attention"], "output_gate": True}
+DELTANET = {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 64}
+HYBRID = {"name": "hybrid", "pattern": ["linear", "full"], "full": GATED, "linear": DELTANET}
+QWEN35_CASES: dict[str, dict[str, Any]] = {
+    "qwen35-tied": {"attention": HYBRID},
+    "qwen35-untied-one-head-each": {
+        "attention": {**HYBRID, "linear": {**DELTANET, "n_value_heads": 2, "head_dim": 128}},
+        "tie_embeddings": False,
+    },
+    # value heads move with parts of scale groups, and the layers follow no interval
+    "qwen35-groups-apart": {
+        "attention": {**HYBRID, "pattern": ["full", "linear"], "linear": {**DELTANET, "n_value_heads": 8}}
+    },
+}
+STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES, **QWEN3_MOE_CASES, **QWEN35_CASES}
 DIALECT_CASES: dict[str, dict[str, Any]] = {
     "relu2": {"ffn": {"name": "relu2", "hidden_dim": 512}, "norm": {"name": "rms", "affine": False}},
     "recurrent-untied": {"attention": {"name": "probe/recurrent"}, "tie_embeddings": False},
@@ -65,23 +79,15 @@ DIALECT_CASES: dict[str, dict[str, Any]] = {
     "shared-expert": {
         "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}
     },
-    "hybrid": {
-        "attention": {
-            "name": "hybrid",
-            "pattern": ["linear", "full"],
-            "full": {
-                "name": "gqa",
-                "n_heads": 4,
-                "n_kv_heads": 2,
-                "head_dim": 64,
-                "qk_norm": True,
-                "output_gate": True,
-            },
-            "linear": {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 64},
-        }
-    },
+    "hybrid": {"attention": {**HYBRID, "full": QWEN3_CASES["qwen3-tied"]["attention"]}},
 }
-ARCHITECTURES = {"llama": LLAMA_CASES, "qwen3": QWEN3_CASES, "qwen3moe": QWEN3_MOE_CASES, "nanochat": DIALECT_CASES}
+ARCHITECTURES = {
+    "llama": LLAMA_CASES,
+    "qwen3": QWEN3_CASES,
+    "qwen3moe": QWEN3_MOE_CASES,
+    "qwen35": QWEN35_CASES,
+    "nanochat": DIALECT_CASES,
+}
 N_JUDGED = 96
 """Positions at which llama.cpp is asked."""
 NEARLY_TIED = 0.05

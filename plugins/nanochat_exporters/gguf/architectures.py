@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nanochat_framework.model.description import MixtureOfExperts, ModelDescription, SoftmaxAttention
+from nanochat_framework.model.description import (
+    GatedDeltaNet,
+    MixtureOfExperts,
+    ModelDescription,
+    SoftmaxAttention,
+)
 
 
 @dataclass(frozen=True)
@@ -17,22 +22,29 @@ class StockArchitecture:
     """Whether its rotary pairs are (2 i, 2 i + 1), not (i, i + head_dim / 2)."""
     experts: bool
     """Whether its feed-forward parts are mixtures of experts."""
+    gated: bool = False
+    """Whether its softmax attention has an output gate, and other layers may be gated delta nets."""
 
 
 LLAMA = StockArchitecture("llama", normed_heads=False, interleaved=True, experts=False)
 LLAMA_EXPERTS = StockArchitecture("llama", normed_heads=False, interleaved=True, experts=True)
 QWEN3 = StockArchitecture("qwen3", normed_heads=True, interleaved=False, experts=False)
 QWEN3_EXPERTS = StockArchitecture("qwen3moe", normed_heads=True, interleaved=False, experts=True)
-ALL = (LLAMA, LLAMA_EXPERTS, QWEN3, QWEN3_EXPERTS)
+QWEN35 = StockArchitecture("qwen35", normed_heads=True, interleaved=False, experts=False, gated=True)
+ALL = (LLAMA, LLAMA_EXPERTS, QWEN3, QWEN3_EXPERTS, QWEN35)
 NAMES = tuple(dict.fromkeys(architecture.name for architecture in ALL))
 
 
 def best_fit(description: ModelDescription) -> StockArchitecture:
-    """The architecture to try: by whether heads are normalised, and whether there are experts."""
+    """The architecture to try: by whether layers have gates, heads are normalised, and there are experts."""
     mixers = [block.mixer for block in description.blocks]
-    normed = any(isinstance(mixer, SoftmaxAttention) and mixer.query_norm for mixer in mixers)
+    attentions = [mixer for mixer in mixers if isinstance(mixer, SoftmaxAttention)]
+    recurrent = any(isinstance(mixer, GatedDeltaNet) for mixer in mixers)
+    gated = recurrent or any(attention.gate for attention in attentions)
+    normed = gated or any(attention.query_norm for attention in attentions)
     experts = any(isinstance(block.ffn, MixtureOfExperts) for block in description.blocks)
-    return next(each for each in ALL if (each.normed_heads, each.experts) == (normed, experts))
+    traits = (gated, normed, experts and not gated)
+    return next(each for each in ALL if (each.gated, each.normed_heads, each.experts) == traits)
 
 
 def named(name: str, experts: bool) -> StockArchitecture:

@@ -10,6 +10,7 @@ from nanochat_exporters.gguf.architectures import StockArchitecture
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_framework.model.description import (
     AddResidual,
+    GatedDeltaNet,
     GatedFeedForward,
     Linear,
     MixtureOfExperts,
@@ -24,9 +25,10 @@ MOST_EXPERTS = 1024
 
 @dataclass(frozen=True)
 class Shape:
-    """What all layers share: their attention, their feed-forward part (that of an expert) and the eps of norms."""
+    """What all layers share: their feed-forward part (that of an expert), the eps of norms, and each kind of mixer."""
 
     attention: SoftmaxAttention
+    recurrence: GatedDeltaNet | None
     ffn: GatedFeedForward
     eps: float
     mixture: MixtureOfExperts | None = None
@@ -47,13 +49,24 @@ def shared_shape(architecture: StockArchitecture, description: ModelDescription)
         raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; {name}'s are not")
     if description.head is not None:
         _no_bias(description.head)
-    attentions = [_checked_attention(architecture, block.mixer) for block in description.blocks]
+    mixers = [_checked_mixer(architecture, block.mixer) for block in description.blocks]
+    attentions = [mixer for mixer in mixers if isinstance(mixer, SoftmaxAttention)]
+    recurrences = [mixer for mixer in mixers if isinstance(mixer, GatedDeltaNet)]
+    if architecture.gated:
+        _both_kinds(name, attentions, recurrences)
     ffns = [_checked_ffn(architecture, block.ffn) for block in description.blocks]
-    shapes = {(a.n_heads, a.n_kv_heads, a.head_dim, a.rotary) for a in attentions}
-    if len(shapes) > 1:
+    if len({(a.n_heads, a.n_kv_heads, a.head_dim, a.rotary) for a in attentions}) > 1:
         raise CannotCarry(f"layers differ in their attention heads or rotary positions; {name} has one shape for all")
+    if len({(r.n_heads, r.n_value_heads, r.head_dim, r.convolution.shape) for r in recurrences}) > 1:
+        raise CannotCarry(
+            f"layers differ in the heads or the convolution of their delta nets; {name} has one shape for all"
+        )
     return Shape(
-        attentions[0], _one_width(name, ffns), _one_eps(name, description, attentions), _one_mixture(name, ffns)
+        attentions[0],
+        recurrences[0] if recurrences else None,
+        _one_width(name, ffns),
+        _one_eps(name, description, mixers),
+        _one_mixture(name, ffns),
     )
 
 
@@ -77,10 +90,14 @@ def _one_mixture(name: str, ffns: Sequence[GatedFeedForward | MixtureOfExperts])
     return mixtures[0] if mixtures else None
 
 
-def _one_eps(name: str, description: ModelDescription, attentions: Sequence[SoftmaxAttention]) -> float:
+def _one_eps(name: str, description: ModelDescription, mixers: Sequence[SoftmaxAttention | GatedDeltaNet]) -> float:
     first = description.final_norm
     in_blocks = [norm for block in description.blocks for norm in (block.mixer_norm, block.ffn_norm)]
-    in_heads = [norm for attention in attentions for _, norm in head_norms(attention)]
+    in_heads = [
+        norm
+        for mixer in mixers
+        for norm in ([mixer.norm] if isinstance(mixer, GatedDeltaNet) else [norm for _, norm in head_norms(mixer)])
+    ]
     assert isinstance(first, RmsNorm)
     for norm in [*in_blocks, *in_heads]:
         assert isinstance(norm, RmsNorm)
@@ -89,24 +106,48 @@ def _one_eps(name: str, description: ModelDescription, attentions: Sequence[Soft
     return first.eps
 
 
-def _checked_attention(architecture: StockArchitecture, mixer: object) -> SoftmaxAttention:
+def _checked_mixer(architecture: StockArchitecture, mixer: Any) -> SoftmaxAttention | GatedDeltaNet:
+    if isinstance(mixer, GatedDeltaNet):
+        if not architecture.gated:
+            raise CannotCarry(f"{_part(mixer.query)} is a delta net; {architecture.name} has softmax attention only")
+        parts = (mixer.query, mixer.key, mixer.value, mixer.gate, mixer.beta, mixer.decay, mixer.output)
+        for linear in parts:
+            _no_bias(linear)
+        return mixer
+    return _checked_attention(architecture, mixer)
+
+
+def _both_kinds(name: str, attentions: Sequence[SoftmaxAttention], recurrences: Sequence[GatedDeltaNet]) -> None:
+    """llama.cpp keeps a cache for each kind and cannot make an empty one."""
+    if not attentions:
+        raise CannotCarry(
+            f"{_part(recurrences[0].query)} is a delta net, as in all layers; {name} needs softmax attention too"
+        )
+    if not recurrences:
+        raise CannotCarry(
+            f"{_part(attentions[0].query)} has an output gate (output_gate), which llama.cpp has beside delta nets only "
+            f"({name}); no layer is one"
+        )
+
+
+def _checked_attention(architecture: StockArchitecture, mixer: SoftmaxAttention) -> SoftmaxAttention:
     name = architecture.name
-    if not isinstance(mixer, SoftmaxAttention):
-        raise CannotCarry(f"a layer mixes positions by {type(mixer).__name__}; {name} has softmax attention only")
     part = _part(mixer.query)
-    for what, there in {"has an output gate": mixer.gate, "has a sliding window": mixer.window}.items():
-        if there:
-            raise CannotCarry(f"{part} {what}; {name}'s attention does not")
+    if (mixer.gate is not None) != architecture.gated:
+        ours, theirs = ("no", "has one") if architecture.gated else ("an", "has none")
+        raise CannotCarry(f"{part} has {ours} output gate (output_gate); {name}'s attention {theirs}")
+    if mixer.window is not None:
+        raise CannotCarry(f"{part} has a sliding window; {name}'s attention does not")
     if len(head_norms(mixer)) != 2 * architecture.normed_heads:
         not_ours, not_theirs = ("", " not") if head_norms(mixer) else (" not", "")
-        raise CannotCarry(f"{part} does{not_ours} normalise its heads; {name}'s attention does{not_theirs}")
+        raise CannotCarry(f"{part} does{not_ours} normalise its heads (qk_norm); {name}'s attention does{not_theirs}")
     if mixer.rotary is None:
         raise CannotCarry(f"{part} has no rotary positions; {name}'s attention has")
     if mixer.rotary.head_dim != mixer.head_dim:
         raise CannotCarry(f"{part} turns {mixer.rotary.head_dim} of {mixer.head_dim} channels by position")
     if abs(mixer.scale - mixer.head_dim**-0.5) > 1e-12:
         raise CannotCarry(f"{part} scales its scores by {mixer.scale:g}, {name} by 1 / sqrt(head_dim)")
-    for linear in (mixer.query, mixer.key, mixer.value, mixer.output):
+    for linear in (mixer.query, mixer.key, mixer.value, mixer.output, *([mixer.gate] if mixer.gate else [])):
         _no_bias(linear)
     return mixer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nanochat_exporters.gguf.storage import StoredTensor
 from nanochat_framework.errors import UsageError
 
-Value = str | bool | int | float | list[str] | list[int] | list[float]
+Value = str | bool | int | float | list[str] | list[bool] | list[int] | list[float]
 """A key's value. Integers are written as uint32 (uint64 where they are too large), floats as float32."""
 
 

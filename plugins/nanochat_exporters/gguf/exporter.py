@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from nanochat_exporters.config import GgufConfig
 from nanochat_exporters.gguf import dialect
@@ -13,9 +16,9 @@ from nanochat_exporters.gguf.architectures import StockArchitecture, best_fit, n
 from nanochat_exporters.gguf.choice import LaidOut, StorageChoice
 from nanochat_exporters.gguf.contents import CannotCarry, Contents, Value
 from nanochat_exporters.gguf.file_writer import write_file
-from nanochat_exporters.gguf.float_types import FLOAT_TYPES
-from nanochat_exporters.gguf.placement import Placement, Weight, gather, ones
-from nanochat_exporters.gguf.provenance import element_count, general_keys, model_keys
+from nanochat_exporters.gguf.float_types import FLOAT_TYPES, FloatType
+from nanochat_exporters.gguf.placement import Placement, Swap, Weight, gather, ones
+from nanochat_exporters.gguf.provenance import element_count, general_keys, model_keys, value_keys
 from nanochat_exporters.gguf.stock import keys, placements
 from nanochat_exporters.gguf.storage import StoredTensor, store_float, store_quantized
 from nanochat_exporters.gguf.vocabulary import vocabulary_keys
@@ -35,11 +38,16 @@ class GgufExporter(Exporter):
         laid_out, architecture, why = self._choose(bundle)
         choice = StorageChoice(self.config, bundle, laid_out)
         tensors = [_store(place, whole, choice) for place, whole in laid_out]
-        keys = self._keys(bundle, architecture, tensors, path)
+        keys = self._keys(bundle, architecture, tensors, path) | value_keys(bundle, [place for place, _ in laid_out])
         n_bytes = write_file(Contents(architecture.name if architecture else dialect.ARCHITECTURE, keys, tensors), path)
-        sizes = _bytes_of_parts([place for place, _ in laid_out], tensors)
+        places = [place for place, _ in laid_out]
+        sizes, columns = (
+            _bytes_of_parts(places, tensors),
+            {name: place.columns for place in places for name in place.names},
+        )
         rounded = {
-            name: Rounding(kind, FLOAT_TYPES[kind].round, sizes[name]) for name, kind in choice.rounded().items()
+            name: Rounding(kind, _rounding(FLOAT_TYPES[kind], columns[name]), sizes[name])
+            for name, kind in choice.rounded().items()
         }
         return ExportReport(path, n_bytes, (why, *_sizes(tensors, n_bytes), *choice.lines()), rounded)
 
@@ -87,6 +95,14 @@ def _store(place: Placement, whole: Weight | None, choice: StorageChoice) -> Sto
     store: Any = store_quantized if isinstance(whole, QuantizedWeight) else store_float
     stored: StoredTensor = store(place.names[0], whole, choice.of_place(place))
     return replace(stored, name=place.file_name)
+
+
+def _rounding(kind: FloatType, columns: Swap | None) -> Callable[[Tensor], Tensor]:
+    """What a type does to a matrix, whose columns it may have met in another order."""
+    if columns is None:
+        return kind.round
+    order = columns.order()
+    return lambda values: kind.round(values[..., order.to(values.device)])[..., order.argsort()]
 
 
 def _bytes_of_parts(places: list[Placement], tensors: list[StoredTensor]) -> dict[str, int]:

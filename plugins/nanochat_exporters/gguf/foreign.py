@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nanochat_exporters.gguf import hybrid
 from nanochat_exporters.gguf.architectures import named
 from nanochat_exporters.gguf.file_reader import GgufFile
 from nanochat_framework.errors import UsageError
@@ -24,27 +25,58 @@ def model_table(file: GgufFile) -> dict[str, Any]:
     for key in (at + "rope.dimension_count", at + "attention.value_length"):
         if _integer(keys, key, where, head_dim) != head_dim:
             raise UsageError(f"{where}: {key} is not the width of a head ({head_dim}), as the decoder needs")
+    n_layers = _integer(keys, at + "block_count", where)
+    if n_layers > len(file.tensors):
+        raise UsageError(f"{where}: {at}block_count is {n_layers}, more than the file has tensors")
+    attention = {
+        "name": "gqa",
+        "n_heads": n_heads,
+        "n_kv_heads": _integer(keys, at + "attention.head_count_kv", where, n_heads),
+        "head_dim": head_dim,
+        "rope_theta": _number(keys, at + "rope.freq_base", where, 10000.0),
+        **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
+    }
     table = file.tensors.get("token_embd.weight")
     if table is None:
         raise UsageError(f"{where}: has no tensor token_embd.weight")
     return {
         "name": "decoder",
         "dim": dim,
-        "n_layers": _integer(keys, at + "block_count", where),
+        "n_layers": n_layers,
         "vocab_size": table.shape[0],
         "max_seq_len": _integer(keys, at + "context_length", where),
         "tie_embeddings": "output.weight" not in file.tensors,
-        "attention": {
-            "name": "gqa",
-            "n_heads": n_heads,
-            "n_kv_heads": _integer(keys, at + "attention.head_count_kv", where, n_heads),
-            "head_dim": head_dim,
-            "rope_theta": _number(keys, at + "rope.freq_base", where, 10000.0),
-            **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
-        },
+        "attention": _hybrid(keys, at, where, attention, n_layers) if architecture.gated else attention,
         "ffn": _experts(keys, at, where) if architecture.experts else _swiglu(keys, at, where),
         "norm": {"name": "rms", "eps": eps},
         "residual": {"name": "add"},
+    }
+
+
+def _hybrid(keys: Mapping[str, Any], at: str, where: str, full: dict[str, Any], n_layers: int) -> dict[str, Any]:
+    """Gated attention in some layers, delta nets in the others."""
+    sections, expected = keys.get(at + "rope.dimension_sections"), hybrid.rotary_sections(full["head_dim"] // 2)
+    if sections != expected:
+        raise UsageError(f"{where}: {at}rope.dimension_sections is {sections!r}; for text alone it is {expected}")
+    interval = _integer(keys, at + "full_attention_interval", where, 4)
+    recurrent = keys.get(at + "attention.recurrent_layers") or hybrid.recurrent_by_interval(n_layers, interval)
+    if not isinstance(recurrent, list) or len(recurrent) != n_layers:
+        raise UsageError(
+            f"{where}: {at}attention.recurrent_layers is not one truth value for each of {n_layers} layers"
+        )
+    n_heads, width = (_integer(keys, f"{at}ssm.{key}", where) for key in ("group_count", "state_size"))
+    return {
+        "name": "hybrid",
+        "pattern": ["linear" if one else "full" for one in recurrent],
+        "full": {**full, "output_gate": True},
+        "linear": {
+            "name": "deltanet",
+            "n_heads": n_heads,
+            "n_value_heads": _integer(keys, at + "ssm.time_step_rank", where),
+            "head_dim": width,
+            "convolution_size": _integer(keys, at + "ssm.conv_kernel", where),
+            "eps": full["qk_norm_eps"],
+        },
     }
 
 

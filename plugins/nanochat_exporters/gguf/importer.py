@@ -15,7 +15,7 @@ from nanochat_exporters.gguf.chat_template import CHATML_TEMPLATE
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
 from nanochat_exporters.gguf.placement import Placement, scatter
-from nanochat_exporters.gguf.provenance import Rebuilt, rebuild
+from nanochat_exporters.gguf.provenance import Rebuilt, rebuild, with_exact_values
 from nanochat_exporters.gguf.stock import placements
 from nanochat_exporters.gguf.storage import regroup, restore_quantized
 from nanochat_exporters.gguf.vocabulary import read_vocabulary, why_left_out
@@ -104,7 +104,9 @@ def _read(file: GgufFile, place: Placement, rebuilt: Rebuilt) -> dict[str, Tenso
             name: regroup(where, part, sizes[name]) if isinstance(part, QuantizedWeight) and name in sizes else part
             for name, part in parts.items()
         }
-    return scatter(place, torch.from_numpy(as_float32(stored)).reshape(place.shape))
+    values = torch.from_numpy(as_float32(stored)).reshape(place.shape)
+    parts = scatter(place, values)
+    return with_exact_values(place, parts, values, file.keys, where) if place.function else parts
 
 
 def build_gguf_importer(config: GgufImporterConfig) -> GgufImporter:

@@ -8,18 +8,23 @@ They stand in files of both architectures; stock programs ignore the `nanochat.`
 | `nanochat.model` | the `[model]` table as JSON |
 | `nanochat.quantizers` | the `[[quantizer]]` tables as a JSON list (rounding of activations belongs to the model) |
 | `nanochat.group_sizes` | JSON object: parameter name -> weights that share a scale, for quantised tensors |
+| `nanochat.values.NAME` | float32 array: a parameter that the architecture holds another function of |
 | `nanochat.framework_version`, `nanochat.step`, `nanochat.tokens` | what wrote the file; how long it was trained |
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from nanochat_exporters.gguf.contents import Value
+from nanochat_exporters.gguf.placement import Placement, Weight, gather
 from nanochat_exporters.gguf.storage import StoredTensor
 from nanochat_framework import __version__
 from nanochat_framework.config.rules import QuantizerRule
@@ -31,6 +36,7 @@ from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins.registry import Registry
 
 FORMAT_VERSION = 1
+_VALUES = "nanochat.values."
 _QUANTIZATION_VERSION = 2
 """`general.quantization_version` of ggml's present block layouts."""
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "Q6_K": 18, "BF16": 32, "TQ1_0": 36, "TQ2_0": 37}
@@ -68,6 +74,32 @@ def model_keys(bundle: ModelBundle) -> dict[str, Value]:
         if isinstance(bundle.metadata.get(fact), int):
             keys[f"nanochat.{fact}"] = bundle.metadata[fact]
     return keys
+
+
+def value_keys(bundle: ModelBundle, places: Iterable[Placement]) -> dict[str, Value]:
+    """The parameters whose last bits the file's own form of them may lose."""
+    names = [name for place in places if place.function for name in place.names]
+    tensors = {name: bundle.tensors[name] for name in names}
+    return {f"{_VALUES}{name}": t.flatten().tolist() for name, t in tensors.items() if isinstance(t, Tensor)}
+
+
+def with_exact_values(
+    place: Placement, parts: dict[str, Weight], stored: Tensor, keys: Mapping[str, Any], where: str
+) -> dict[str, Weight]:
+    """Parts with the values that keys give them. Raises UsageError if these are not what the tensor was made from."""
+    names = [name for name in parts if f"{_VALUES}{name}" in keys]
+    if not names:
+        return parts
+    try:
+        exact = {n: torch.tensor(keys[_VALUES + n], dtype=torch.float32).reshape(parts[n].shape) for n in names}
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(
+            f"{where}: the key {_VALUES}{names[0]} does not hold its values; the file is damaged"
+        ) from None
+    again = gather(place, {**parts, **exact})
+    if not isinstance(again, Tensor) or not torch.allclose(again, stored, rtol=1e-5, atol=0.0, equal_nan=True):
+        raise UsageError(f"{where}: differs from the key {_VALUES}{names[0]}; the file is damaged")
+    return {**parts, **exact}
 
 
 @dataclass(frozen=True)

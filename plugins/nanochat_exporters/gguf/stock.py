@@ -8,11 +8,13 @@ softmax of the chosen experts for both `llama` and `qwen3moe`, as we do, and has
 
 from __future__ import annotations
 
+from nanochat_exporters.gguf import hybrid
 from nanochat_exporters.gguf.architectures import StockArchitecture
 from nanochat_exporters.gguf.checks import head_norms, shared_shape
 from nanochat_exporters.gguf.contents import Value
 from nanochat_exporters.gguf.placement import Placement, at, linear_at, norm_at, rotary_pairs
 from nanochat_framework.model.description import (
+    GatedDeltaNet,
     GatedFeedForward,
     MixtureOfExperts,
     ModelDescription,
@@ -23,7 +25,8 @@ from nanochat_framework.model.description import (
 def keys(architecture: StockArchitecture, description: ModelDescription) -> dict[str, Value]:
     """The architecture's keys. Raises CannotCarry."""
     shape = shared_shape(architecture, description)
-    attention, mixture = shape.attention, shape.mixture
+    mixture = shape.mixture
+    attention = shape.attention
     assert attention.rotary is not None
     found: dict[str, Value] = {
         "context_length": description.max_seq_len,
@@ -39,6 +42,8 @@ def keys(architecture: StockArchitecture, description: ModelDescription) -> dict
         "rope.freq_base": attention.rotary.theta,
         "vocab_size": description.vocab_size,
     }
+    if architecture.gated:
+        found |= hybrid.keys(description, shape)
     if mixture is not None:
         found["expert_count"] = len(mixture.experts)
         found["expert_used_count"] = mixture.n_active
@@ -52,10 +57,14 @@ def placements(architecture: StockArchitecture, description: ModelDescription) -
     found = [at("token_embd.weight", description.embedding.weight)]
     for index, block in enumerate(description.blocks):
         prefix = f"blk.{index}."
-        assert isinstance(block.mixer, SoftmaxAttention)
         found.append(norm_at(prefix + "attn_norm.weight", block.mixer_norm))
-        found += _attention(prefix, block.mixer, architecture.interleaved)
-        found.append(norm_at(prefix + "ffn_norm.weight", block.ffn_norm))
+        if isinstance(block.mixer, GatedDeltaNet):
+            found += hybrid.recurrence(prefix, block.mixer)
+        else:
+            assert isinstance(block.mixer, SoftmaxAttention)
+            found += _attention(prefix, block.mixer, architecture)
+        second_norm = "post_attention_norm" if architecture.gated else "ffn_norm"
+        found.append(norm_at(f"{prefix}{second_norm}.weight", block.ffn_norm))
         if isinstance(block.ffn, MixtureOfExperts):
             found += _experts(prefix, block.ffn)
         else:
@@ -70,11 +79,14 @@ def placements(architecture: StockArchitecture, description: ModelDescription) -
 _MAPS = ("gate", "up", "down")
 
 
-def _attention(prefix: str, attention: SoftmaxAttention, interleaved: bool) -> list[Placement]:
+def _attention(prefix: str, attention: SoftmaxAttention, architecture: StockArchitecture) -> list[Placement]:
     query, key = (rotary_pairs(heads, attention.head_dim) for heads in (attention.n_heads, attention.n_kv_heads))
+    moved = architecture.interleaved
     return [
-        linear_at(prefix + "attn_q.weight", attention.query, query if interleaved else None),
-        linear_at(prefix + "attn_k.weight", attention.key, key if interleaved else None),
+        hybrid.query_and_gate(prefix, attention)
+        if attention.gate
+        else linear_at(prefix + "attn_q.weight", attention.query, query if moved else None),
+        linear_at(prefix + "attn_k.weight", attention.key, key if moved else None),
         linear_at(prefix + "attn_v.weight", attention.value),
         linear_at(prefix + "attn_output.weight", attention.output),
         *(norm_at(f"{prefix}attn_{which}_norm.weight", norm) for which, norm in head_norms(attention)),

@@ -28,11 +28,16 @@ def compile_parts(model: LanguageModel, device: torch.device) -> None:
     (`TORCHINDUCTOR_CACHE_DIR`, else `nanochat/torch` in the user's cache folder), so only the first run waits.
     Raises UsageError where there is no compiler.
     """
-    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-        raise UsageError("train.compile: compiling for the CPU needs a C++ compiler (g++ or clang++), and none is here")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
+    prepare_to_compile(device, "train.compile")
     for part in _outermost(model):
         part.compile()
+
+
+def prepare_to_compile(device: torch.device, setting: str) -> None:
+    """Say where compiled code is kept. Raises UsageError, naming the setting that asks for it, without a compiler."""
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise UsageError(f"{setting}: compiling for the CPU needs a C++ compiler (g++ or clang++), and none is here")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
 
 
 def prepare_weights(model: LanguageModel, dtype: torch.dtype) -> None:

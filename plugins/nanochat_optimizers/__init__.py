@@ -15,6 +15,12 @@ def nanochat_register(registrar: Registrar) -> None:
         summary="Adam with decoupled weight decay",
     )
     registrar.optimizer(
+        "adamw_8bit",
+        config=".config:Adamw8bitConfig",
+        factory=".adamw_8bit:build_adamw_8bit",
+        summary="torchao's AdamW with both averages in 8 bits: 2.03 bytes a parameter",
+    )
+    registrar.optimizer(
         "lion",
         config=".config:LionConfig",
         factory=".lion:build_lion",

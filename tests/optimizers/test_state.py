@@ -26,7 +26,7 @@ def through_a_file(state: OptimizerState, path: Path) -> OptimizerState:
 
 
 def test_the_names_are_those_we_ship() -> None:
-    assert NAMES == ["adamw", "galore", "lion", "lion_8bit", "muon", "muon_8bit"]
+    assert NAMES == ["adamw", "adamw_8bit", "galore", "lion", "lion_8bit", "muon", "muon_8bit"]
 
 
 @pytest.mark.parametrize("name", NAMES)

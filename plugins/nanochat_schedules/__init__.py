@@ -12,7 +12,7 @@ def nanochat_register(registrar: Registrar) -> None:
         "wsd",
         config=".config:WsdConfig",
         factory=".wsd:build_wsd",
-        summary="Warm-up, a long stable stretch, then a cosine decay",
+        summary="Warm-up, a long stable stretch, then a decay by cosine, line or root",
     )
     registrar.schedule(
         "cosine",

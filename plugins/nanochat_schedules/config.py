@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from nanochat_framework.config.component import ComponentConfig
@@ -52,4 +54,8 @@ class WsdConfig(DecayConfig):
         ge=0,
         le=1,
         description="Where the decay begins, as a share of all steps, warm-up included; never inside the warm-up.",
+    )
+    decay: Literal["cosine", "linear", "sqrt"] = Field(
+        default="cosine",
+        description="How it falls: half a cosine, a straight line, or 1 - sqrt(share of the decay that is done).",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nanochat_schedules.config import ConstantConfig, CosineConfig, DecayConfig, LinearConfig
-from nanochat_schedules.warmup import WarmedUp, cosine, progress
+from nanochat_schedules.warmup import WarmedUp, cosine, line, progress
 
 
 class Decay(WarmedUp):
@@ -31,7 +31,7 @@ class Linear(Decay):
 
     def after_warmup(self, step: int) -> float:
         """A straight line."""
-        return 1.0 - (1.0 - self.min_lr_ratio) * self.progress(step)
+        return line(self.progress(step), self.min_lr_ratio)
 
 
 class Constant(WarmedUp):

@@ -40,3 +40,13 @@ def progress(step: int, first: int, last: int) -> float:
 def cosine(fraction: float, low: float) -> float:
     """Half a cosine from 1 at fraction 0 to low at fraction 1."""
     return low + (1.0 - low) / 2.0 * (1.0 + math.cos(math.pi * fraction))
+
+
+def line(fraction: float, low: float) -> float:
+    """A straight line from 1 at fraction 0 to low at fraction 1."""
+    return 1.0 - (1.0 - low) * fraction
+
+
+def root(fraction: float, low: float) -> float:
+    """From 1 at fraction 0 to low at fraction 1, steep at first, as the root of the fraction."""
+    return 1.0 - (1.0 - low) * math.sqrt(fraction)

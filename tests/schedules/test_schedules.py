@@ -9,11 +9,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim import lr_scheduler
 
 from nanochat_framework.contracts.schedule import Schedule
 from nanochat_framework.plugins import load_plugins
+from nanochat_schedules.warmup import root
 
 NAMES = ("wsd", "cosine", "linear", "constant")
 REGISTRY = load_plugins(environ={"NANOCHAT_LOAD_PLUGINS": ""}).registry
@@ -48,6 +51,11 @@ def test_wsd_golden_values(step: int, expected: float) -> None:
         ("cosine", {"warmup_steps": 10, "min_lr_ratio": 0.1}, {5: 0.5, 10: 1.0, 60: 0.55, 110: 0.1, 400: 0.1}),
         ("linear", {"warmup_steps": 10, "min_lr_ratio": 0.2}, {5: 0.5, 10: 1.0, 60: 0.6, 110: 0.2, 400: 0.2}),
         ("linear", {}, {0: 1.0, 55: 0.5, 110: 0.0, 111: 0.0}),
+        (
+            "wsd",
+            {"stable_fraction": 0.5, "min_lr_ratio": 0.2, "decay": "sqrt"},
+            {55: 1.0, 68.75: 0.6, 110: 0.2, 400: 0.2},
+        ),
         ("constant", {"warmup_steps": 10}, {0: 0.0, 5: 0.5, 10: 1.0, 110: 1.0, 400: 1.0}),
         ("constant", {"warmup_steps": 10, "warmup_start": 0.9}, {0: 0.9, 5: 0.95, 10: 1.0}),
         ("constant", {}, {0: 1.0, 1: 1.0}),
@@ -56,6 +64,30 @@ def test_wsd_golden_values(step: int, expected: float) -> None:
 def test_golden_values(name: str, settings: dict[str, Any], golden: dict[int, float]) -> None:
     schedule = build(name, 110, **settings)
     assert {step: schedule.multiplier(step) for step in golden} == pytest.approx(golden, abs=1e-12)
+
+
+TORCH: dict[str, Any] = {
+    "linear": lambda o: lr_scheduler.LinearLR(o, 1.0, 0.2, total_iters=60),
+    "cosine": lambda o: lr_scheduler.CosineAnnealingLR(o, T_max=60, eta_min=0.2),
+}
+
+
+@pytest.mark.parametrize("decay", TORCH)
+def test_wsd_is_what_torch_makes_of_the_same_stretches(decay: str) -> None:
+    """A momentum that rises from 0.85 to 0.97, stays and falls, as multipliers; torch's own schedulers in a row."""
+    start = 0.85 / 0.97
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    stretches = [
+        lr_scheduler.LinearLR(optimizer, start, 1.0, total_iters=20),
+        lr_scheduler.ConstantLR(optimizer, 1.0),
+        TORCH[decay](optimizer),
+    ]
+    torchs: Any = lr_scheduler.SequentialLR(optimizer, stretches, milestones=[20, 40])
+    ours = build("wsd", 100, warmup_steps=20, warmup_start=start, stable_fraction=0.4, min_lr_ratio=0.2, decay=decay)
+    for step in range(101):
+        assert ours.multiplier(step) == pytest.approx(torchs.get_last_lr()[0], abs=1e-6), step
+        optimizer.step()
+        torchs.step()
 
 
 def test_wsd_counts_the_warm_up_among_the_stable_steps() -> None:
@@ -86,6 +118,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         settings["min_lr_ratio"] = draw(st.floats(0, 1))
     if name == "wsd":
         settings["stable_fraction"] = draw(st.floats(0, 1))
+        settings["decay"] = draw(st.sampled_from(("cosine", "linear", "sqrt")))
     return build(name, draw(st.integers(1, 300)), **settings)
 
 
@@ -104,13 +137,14 @@ def test_past_the_end_it_stays_at_its_last_value(schedule: Schedule, beyond: int
 
 @given(schedules())
 def test_no_jump_is_larger_than_the_stretches_allow(schedule: Schedule) -> None:
-    """Up by at most one step of the warm-up; down by at most the steepest slope of the shortest decay there is."""
+    """Up by at most one step of the warm-up; down by at most the steepest slope of the decay, a root's first step."""
     values = [schedule.multiplier(step) for step in range(schedule.total_steps + 3)]
     warmup: int = schedule.warmup_steps  # type: ignore[attr-defined]
     decay = schedule.total_steps - getattr(schedule, "decay_start", warmup)
+    steepest = max(decay, 1) ** -0.5 if getattr(schedule, "decay", None) is root else 0.0
     for before, after in pairwise(values):
         assert after - before <= 1 / max(warmup, 1) + 1e-12
-        assert before - after <= math.pi / 2 / max(decay, 1) + 1e-12
+        assert before - after <= max(math.pi / 2 / max(decay, 1), steepest) + 1e-12
 
 
 @given(schedules())

@@ -53,7 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     from nanochat_framework.cli.common import load_host, print_json
     from nanochat_framework.config.load import load_config
-    from nanochat_framework.errors import UsageError
     from nanochat_framework.planning.plan import make_plan
     from nanochat_framework.planning.report import as_text
 
@@ -62,8 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_config(arguments.config, registry=load_host().registry, overrides=arguments.overrides)
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if loaded.config.train.steps is None:
-        raise UsageError("train.max_hours leaves the number of steps open; plan with --set train.steps=N")
     plan = make_plan(
         loaded.config,
         name=arguments.config,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nanochat_framework.config.phases import planned_tokens, training_phases
-from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.config.phases import planned_tokens, steps_within, training_phases
+from nanochat_framework.config.run_config import OPEN_END, RunConfig
 from nanochat_framework.planning.flops import TRAINING_PER_FORWARD
 
 USUAL_MFU = 0.4
@@ -70,6 +70,24 @@ def duration(config: RunConfig, speed: Speed, price_per_hour: float | None = Non
         evaluation_seconds=evaluated_tokens(config) / TRAINING_PER_FORWARD / speed.tokens_per_second,
         price_per_hour=price_per_hour,
     )
+
+
+def with_steps_of_hours(config: RunConfig, speed: Speed) -> RunConfig:
+    """The configuration with the steps that `train.max_hours` leaves time for at a speed, evaluations included.
+
+    Unchanged where something else decides. Schedules that end with the run have the steps that training would fix.
+    """
+    hours = config.train.max_hours
+    if config.train.steps is not None or hours is None:
+        return config
+
+    def with_steps(steps: int) -> RunConfig:
+        train = config.train.model_copy(update={"steps": max(1, min(steps, OPEN_END)), "max_hours": None})
+        return config.model_copy(update={"train": train})
+
+    seconds = 3600.0 * hours
+    alone = with_steps(steps_within(config, int(seconds * speed.tokens_per_second)))
+    return with_steps(int(alone.train.most_steps * min(1.0, seconds / duration(alone, speed).seconds)))
 
 
 def evaluated_tokens(config: RunConfig) -> int:

@@ -8,8 +8,9 @@ from typing import Any
 
 from nanochat_framework.config.phases import Phase, planned_tokens, training_phases
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.errors import UsageError
 from nanochat_framework.planning.disk import Disk, disk
-from nanochat_framework.planning.duration import Duration, Speed, duration, speed_of_device
+from nanochat_framework.planning.duration import Duration, Speed, duration, speed_of_device, with_steps_of_hours
 from nanochat_framework.planning.flops import FlopsPerToken, flops_per_token
 from nanochat_framework.planning.inventory import Inventory, take_inventory
 from nanochat_framework.planning.measurement import Measurement
@@ -155,14 +156,22 @@ def make_plan(
 ) -> Plan:
     """Plan a configuration; batch sizes default to powers of two around the configured one.
 
-    Time and cost need a speed, stated or measured. Raises UsageError for a parameter that no `[[optimizer]]` table takes.
+    Time and cost need a speed, stated or measured, and so do the steps of `train.max_hours`. Raises UsageError where it has
+    none, and for a parameter that no `[[optimizer]]` table takes.
     """
     inventory = take_inventory(config)
-    memory = plan_memory(config, inventory)
     if isinstance(speed, DeviceSpeed):
         speed = speed_of_device(speed.flops_per_second, speed.mfu, config, training_flops(config, inventory))
     elif measurement is not None:
         speed = Speed(measurement.tokens_per_second, f"measured here, {measurement.steps} steps")
+    if speed is not None:
+        config = with_steps_of_hours(config, speed)
+    if config.train.steps is None:
+        raise UsageError(
+            "train.max_hours leaves the number of steps open; say how fast training is (--measure, --tokens-per-second "
+            "or --flops), or how many steps there are (--set train.steps=N)"
+        )
+    memory = plan_memory(config, inventory)
     return Plan(
         name=name,
         config=config,

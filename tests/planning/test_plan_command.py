@@ -136,3 +136,28 @@ def test_neither_torch_nor_numpy_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "123,551,232" in done.stdout
+
+
+HOURS = ("tiny-cpu", "--set", "train.max_hours=0.5", "--json")
+
+
+@pytest.mark.parametrize("evaluated", [0, 40])
+def test_hours_are_steps_at_a_speed(capsys: pytest.CaptureFixture[str], evaluated: int) -> None:
+    """As many as fit with their evaluations, a step more or less."""
+    code, out, _ = _plan(capsys, *HOURS, "--tokens-per-second", "5000", "--set", f"eval.batches={max(evaluated, 1)}")
+    plan = json.loads(out)
+    assert code == 0
+    second_per_step = plan["run"]["tokens_per_step"] / 5000
+    assert plan["duration"]["seconds"] <= 1800 + second_per_step
+    assert plan["duration"]["seconds"] > 1800 - 2 * second_per_step - plan["duration"]["evaluation_seconds"] / 10
+
+
+def test_hours_on_a_device_by_its_peak(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = _plan(capsys, *HOURS, "--flops", "1T", "--mfu", "0.5")
+    plan = json.loads(out)
+    assert code == 0 and plan["run"]["flops"] == pytest.approx(0.5e12 * plan["duration"]["training_seconds"], rel=1e-6)
+
+
+def test_hours_without_a_speed_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, error = _plan(capsys, *HOURS)
+    assert code == 2 and out == "" and "say how fast training is (--measure, --tokens-per-second" in error

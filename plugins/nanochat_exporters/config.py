@@ -15,11 +15,11 @@ TableType = Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q4_0"]
 class GgufConfig(ComponentConfig):
     """`nanochat export MODEL --to gguf --option key=value`."""
 
-    architecture: Literal["auto", "llama", "qwen3", "qwen3moe", "qwen35", "nanochat"] = Field(
+    architecture: Literal["auto", "llama", "qwen3", "qwen3moe", "qwen35", "qwen35moe", "nanochat"] = Field(
         default="auto",
-        description="llama, qwen3 (normalised heads), qwen3moe (with experts), qwen35 (gated attention and delta nets): for "
-        "stock llama.cpp, or an error that names what it cannot carry; "
-        "nanochat: our own keys; auto: the one of stock llama.cpp that carries the model exactly, else nanochat.",
+        description="llama, qwen3 (normalised heads), qwen35 (gated attention and delta nets), qwen3moe and qwen35moe (with "
+        "experts): for stock llama.cpp, or an error that names what it cannot carry; nanochat: our own keys; auto: the one "
+        "of stock llama.cpp that carries the model exactly, else nanochat.",
     )
     type: Literal["f32", "f16", "bf16", "q8_0"] = Field(
         default="f32",

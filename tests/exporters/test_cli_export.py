@@ -54,6 +54,31 @@ def test_a_gguf_is_exported_again_bit_for_bit(run: Path, capsys: pytest.CaptureF
     assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
 
 
+def test_a_hybrid_of_experts_and_back(run: Path, tiny_config: MakeConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    """Joined and reordered tensors, read and written again, make the same file."""
+    full = {"name": "gqa", "n_heads": 2, "n_kv_heads": 1, "head_dim": 32, "qk_norm": True, "output_gate": True}
+    linear = {"name": "deltanet", "n_heads": 1, "n_value_heads": 3, "head_dim": 32}
+    config = tiny_config(
+        model__vocab_size=608,
+        model__attention={"name": "hybrid", "pattern": ["linear", "full"], "full": full, "linear": linear},
+        model__ffn={"name": "moe", "n_experts": 3, "hidden_dim": 64, "shared_hidden_dim": 32, "shared_gate": True},
+    )
+    write_checkpoint(run.parent / "hybrid" / "checkpoints", "final", config)
+    (run.parent / "hybrid" / "run.json").write_text("{}")
+    assert main(["export", "hybrid", "--to", "gguf", "--output", "a.gguf", "--check"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("a.gguf\n  architecture qwen35moe: stock llama.cpp runs this file\n")
+    assert "codes: all of 34 tensors equal bit for bit" in text and "differ by at most 0.0e+00 of their range" in text
+    assert main(["export", "a.gguf", "--to", "gguf", "--output", "b.gguf", "--architecture", "qwen35moe"]) == 0
+    assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
+    capsys.readouterr()
+    assert main(["export", "hybrid", "--to", "gguf", "--output", "c.gguf", "--architecture", "qwen3"]) == 2
+    refusal = "architecture qwen3 cannot carry this model: blocks.0.attention is a delta net; qwen3 has softmax attention only"
+    assert refusal in capsys.readouterr().err
+    assert main(["export", "hybrid", "--to", "huggingface", "--output", "folder"]) == 2
+    assert "cannot carry this model: blocks.0.attention is a delta net" in capsys.readouterr().err
+
+
 def test_what_rounding_costs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Bytes and bits per byte as trained, with each table rounded alone, and of the file, on a data folder."""
     Path("texts").mkdir()

@@ -333,7 +333,7 @@ def add_tensor(contents: Contents) -> Contents:
         (add_tensor, "no place for its tensor rope_freqs.weight"),
         (
             lambda contents: replace(contents, architecture="bert"),
-            "architecture 'bert'; llama, qwen3, qwen3moe, qwen35, nanochat can be read",
+            "architecture 'bert'; llama, qwen3, qwen3moe, qwen35, qwen35moe, nanochat can be read",
         ),
         (lambda contents: replace(contents, architecture="qwen3"), "nanochat.model is no qwen3 model"),
         (set_key("nanochat.format_version", 2), "format_version 2, this version reads 1"),

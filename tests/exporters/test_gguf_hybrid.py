@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat_exporters.gguf import hybrid, stock
-from nanochat_exporters.gguf.architectures import QWEN3, QWEN35, best_fit
+from nanochat_exporters.gguf.architectures import QWEN3, QWEN35, QWEN35_EXPERTS, best_fit
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile
 from nanochat_exporters.gguf.importer import GgufImporter
@@ -70,6 +70,40 @@ def test_keys_and_tensors(registry: Registry) -> None:
         "inner_size": 192,
     }
     assert keys["qwen35.rope.dimension_sections"] == [6, 5, 5, 0]
+
+
+MOE = {"name": "moe", "n_experts": 3, "hidden_dim": 256, "shared_hidden_dim": 512, "shared_gate": True}
+
+
+def test_the_shared_expert_has_tensors_and_a_key_of_its_own(registry: Registry) -> None:
+    description = describe(registry, attention=attention("lf"), ffn=MOE)
+    assert best_fit(description) is QWEN35_EXPERTS
+    placed = stock.placements(QWEN35_EXPERTS, description)
+    assert {name for place in placed for name in place.names} == {spec.name for spec in description.tensors()}
+    shapes = {place.file_name: place.shape for place in placed}
+    assert shapes["blk.1.ffn_gate_inp_shexp.weight"] == (256,)
+    assert shapes["blk.1.ffn_up_shexp.weight"] == (512, 256) and shapes["blk.1.ffn_up_exps.weight"] == (3, 256, 256)
+    keys = stock.keys(QWEN35_EXPERTS, description)
+    assert keys["qwen35moe.expert_shared_feed_forward_length"] == 512
+    assert keys["qwen35moe.expert_feed_forward_length"] == 256
+
+
+@pytest.mark.parametrize(
+    ("ffn", "expected"),
+    [
+        (
+            {**MOE, "shared_gate": False},
+            r"blocks\.0\.ffn has a shared expert without a gate \(shared_gate\); qwen35moe's",
+        ),
+        (
+            {**MOE, "shared_gate": False, "shared_hidden_dim": 0},
+            r"blocks\.0\.ffn has no shared expert \(shared_hidden_dim\); qwen35moe has one",
+        ),
+    ],
+)
+def test_the_shared_expert_is_as_llama_cpp_has_it(registry: Registry, ffn: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CannotCarry, match=expected):
+        stock.placements(QWEN35_EXPERTS, describe(registry, attention=attention("lf"), ffn=ffn))
 
 
 @pytest.mark.parametrize(
@@ -174,11 +208,13 @@ def test_moved_columns_are_rounded_where_they_lie(registry: Registry, tmp_path: 
     assert compare(bundle, GgufImporter().load(tmp_path / "x.gguf", registry), report.rounded).as_asked
 
 
+@pytest.mark.parametrize("architecture", ["qwen35", "qwen35moe"])
 @torch.no_grad()
-def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path) -> None:
-    _, bundle = build(registry, TERNARY, attention=attention("fl", head_dim=64), tie_embeddings=False)
+def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path, architecture: str) -> None:
+    mixture = {"ffn": MOE} if architecture == "qwen35moe" else {}
+    _, bundle = build(registry, TERNARY, attention=attention("fl", head_dim=64), tie_embeddings=False, **mixture)
     path = tmp_path / "model.gguf"
-    export(bundle, path, architecture="qwen35")
+    export(bundle, path, architecture=architecture)
     again = GgufImporter().load(rewrite(path, tmp_path / "foreign.gguf", without_our_keys), registry)
     assert again.quantizers == () and isinstance(again.tensors["blocks.1.attention.output.weight"], QuantizedWeight)
     tokens = random_tokens(1, 20, 608)

@@ -70,7 +70,15 @@ QWEN35_CASES: dict[str, dict[str, Any]] = {
         "attention": {**HYBRID, "pattern": ["full", "linear"], "linear": {**DELTANET, "n_value_heads": 8}}
     },
 }
-STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES, **QWEN3_MOE_CASES, **QWEN35_CASES}
+QWEN35_MOE_CASES: dict[str, dict[str, Any]] = {
+    f"qwen35moe-{tied}": {
+        "attention": HYBRID,
+        "ffn": {**EXPERTS, "shared_hidden_dim": 512, "shared_gate": True},
+        "tie_embeddings": tied == "tied",
+    }
+    for tied in ("tied", "untied")
+}
+STOCK_CASES = {**LLAMA_CASES, **QWEN3_CASES, **QWEN3_MOE_CASES, **QWEN35_CASES, **QWEN35_MOE_CASES}
 DIALECT_CASES: dict[str, dict[str, Any]] = {
     "relu2": {"ffn": {"name": "relu2", "hidden_dim": 512}, "norm": {"name": "rms", "affine": False}},
     "recurrent-untied": {"attention": {"name": "probe/recurrent"}, "tie_embeddings": False},
@@ -86,6 +94,7 @@ ARCHITECTURES = {
     "qwen3": QWEN3_CASES,
     "qwen3moe": QWEN3_MOE_CASES,
     "qwen35": QWEN35_CASES,
+    "qwen35moe": QWEN35_MOE_CASES,
     "nanochat": DIALECT_CASES,
 }
 N_JUDGED = 96

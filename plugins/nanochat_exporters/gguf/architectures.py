@@ -23,7 +23,9 @@ class StockArchitecture:
     experts: bool
     """Whether its feed-forward parts are mixtures of experts."""
     gated: bool = False
-    """Whether its softmax attention has an output gate, and other layers may be gated delta nets."""
+    """Whether its softmax attention has an output gate, and other layers are gated delta nets."""
+    shared_expert: bool = False
+    """Whether every token goes to one more expert, with a gate of its own."""
 
 
 LLAMA = StockArchitecture("llama", normed_heads=False, interleaved=True, experts=False)
@@ -31,7 +33,10 @@ LLAMA_EXPERTS = StockArchitecture("llama", normed_heads=False, interleaved=True,
 QWEN3 = StockArchitecture("qwen3", normed_heads=True, interleaved=False, experts=False)
 QWEN3_EXPERTS = StockArchitecture("qwen3moe", normed_heads=True, interleaved=False, experts=True)
 QWEN35 = StockArchitecture("qwen35", normed_heads=True, interleaved=False, experts=False, gated=True)
-ALL = (LLAMA, LLAMA_EXPERTS, QWEN3, QWEN3_EXPERTS, QWEN35)
+QWEN35_EXPERTS = StockArchitecture(
+    "qwen35moe", normed_heads=True, interleaved=False, experts=True, gated=True, shared_expert=True
+)
+ALL = (LLAMA, LLAMA_EXPERTS, QWEN3, QWEN3_EXPERTS, QWEN35, QWEN35_EXPERTS)
 NAMES = tuple(dict.fromkeys(architecture.name for architecture in ALL))
 
 
@@ -43,7 +48,7 @@ def best_fit(description: ModelDescription) -> StockArchitecture:
     gated = recurrent or any(attention.gate for attention in attentions)
     normed = gated or any(attention.query_norm for attention in attentions)
     experts = any(isinstance(block.ffn, MixtureOfExperts) for block in description.blocks)
-    traits = (gated, normed, experts and not gated)
+    traits = (gated, normed, experts)
     return next(each for each in ALL if (each.gated, each.normed_heads, each.experts) == traits)
 
 

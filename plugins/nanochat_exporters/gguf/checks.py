@@ -87,6 +87,8 @@ def _one_mixture(name: str, ffns: Sequence[GatedFeedForward | MixtureOfExperts])
     mixtures = [ffn for ffn in ffns if isinstance(ffn, MixtureOfExperts)]
     if len({(len(mixture.experts), mixture.n_active) for mixture in mixtures}) > 1:
         raise CannotCarry(f"layers differ in their numbers of experts; {name} has one for all")
+    if len({mixture.shared.gate.out_features for mixture in mixtures if mixture.shared}) > 1:
+        raise CannotCarry(f"layers differ in the width of their shared expert; {name} has one for all")
     return mixtures[0] if mixtures else None
 
 
@@ -161,14 +163,25 @@ def _checked_ffn(architecture: StockArchitecture, ffn: Any) -> GatedFeedForward 
     if not isinstance(ffn, MixtureOfExperts):
         return _checked_gated(name, ffn)
     part = _part(ffn.router)
-    if ffn.shared is not None:
-        raise CannotCarry(f"{part} has a shared expert (shared_hidden_dim); {name} has none")
+    _check_shared(architecture, part, ffn)
     if len(ffn.experts) > MOST_EXPERTS:
         raise CannotCarry(f"{part} has {len(ffn.experts)} experts; llama.cpp takes at most {MOST_EXPERTS}")
     _no_bias(ffn.router)
     for expert in ffn.experts:
         _checked_gated(name, expert)
     return ffn
+
+
+def _check_shared(architecture: StockArchitecture, part: str, mixture: MixtureOfExperts) -> None:
+    name = architecture.name
+    if (mixture.shared is not None) != architecture.shared_expert:
+        ours, theirs = ("no", "one") if architecture.shared_expert else ("a", "none")
+        raise CannotCarry(f"{part} has {ours} shared expert (shared_hidden_dim); {name} has {theirs}")
+    if mixture.shared is not None:
+        if mixture.shared_gate is None:
+            raise CannotCarry(f"{part} has a shared expert without a gate (shared_gate); {name}'s has one")
+        _no_bias(mixture.shared_gate)
+        _checked_gated(name, mixture.shared)
 
 
 def _checked_gated(name: str, ffn: Any) -> GatedFeedForward:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nanochat_exporters.gguf import hybrid
-from nanochat_exporters.gguf.architectures import named
+from nanochat_exporters.gguf.architectures import StockArchitecture, named
 from nanochat_exporters.gguf.file_reader import GgufFile
 from nanochat_framework.errors import UsageError
 
@@ -47,7 +47,7 @@ def model_table(file: GgufFile) -> dict[str, Any]:
         "max_seq_len": _integer(keys, at + "context_length", where),
         "tie_embeddings": "output.weight" not in file.tensors,
         "attention": _hybrid(keys, at, where, attention, n_layers) if architecture.gated else attention,
-        "ffn": _experts(keys, at, where) if architecture.experts else _swiglu(keys, at, where),
+        "ffn": _experts(architecture, keys, where) if architecture.experts else _swiglu(keys, at, where),
         "norm": {"name": "rms", "eps": eps},
         "residual": {"name": "add"},
     }
@@ -84,14 +84,20 @@ def _swiglu(keys: Mapping[str, Any], at: str, where: str) -> dict[str, Any]:
     return {"name": "swiglu", "hidden_dim": _integer(keys, at + "feed_forward_length", where)}
 
 
-def _experts(keys: Mapping[str, Any], at: str, where: str) -> dict[str, Any]:
-    """Experts whose width has a key of its own in qwen3moe, and that of the feed-forward part in llama."""
-    width = "expert_feed_forward_length"
+def _experts(architecture: StockArchitecture, keys: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Experts whose width has a key of its own in the qwen architectures, and that of the feed-forward part in llama."""
+    at, width = architecture.name + ".", "expert_feed_forward_length"
+    shared = at + "expert_shared_feed_forward_length"
     return {
         "name": "moe",
         "n_experts": _integer(keys, at + "expert_count", where),
         "n_active": _integer(keys, at + "expert_used_count", where),
         "hidden_dim": _integer(keys, at + (width if at + width in keys else "feed_forward_length"), where),
+        **(
+            {"shared_hidden_dim": _integer(keys, shared, where), "shared_gate": True}
+            if architecture.shared_expert
+            else {}
+        ),
     }
 
 

@@ -3,7 +3,7 @@
 `llama` turns interleaved pairs (2 i, 2 i + 1) of a head where we turn pairs half a head apart, so the rows of the query
 and key maps are reordered on the way out and back in. The qwen architectures turn the same pairs as we do. Where there are
 experts, the same map of all of them is one tensor (n_experts, out_features, in_features). llama.cpp renormalises the
-softmax of the chosen experts for both `llama` and `qwen3moe`, as we do, and has no key for it.
+softmax of the chosen experts in all three architectures that have them, as we do, and has no key for it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def keys(architecture: StockArchitecture, description: ModelDescription) -> dict
         found["expert_count"] = len(mixture.experts)
         found["expert_used_count"] = mixture.n_active
         found["expert_feed_forward_length"] = shape.ffn.gate.out_features
+        if mixture.shared is not None:
+            found["expert_shared_feed_forward_length"] = mixture.shared.gate.out_features
     return {f"{architecture.name}.{key}": value for key, value in found.items()}
 
 
@@ -94,10 +96,14 @@ def _attention(prefix: str, attention: SoftmaxAttention, architecture: StockArch
 
 
 def _experts(prefix: str, mixture: MixtureOfExperts) -> list[Placement]:
-    """The router, and each map of all experts as one tensor."""
+    """The router, each map of all experts as one tensor, and the shared expert with its gate if there is one."""
     found = [linear_at(prefix + "ffn_gate_inp.weight", mixture.router)]
     for which in _MAPS:
         weights = [getattr(expert, which).weight for expert in mixture.experts]
         shape = (len(weights), *weights[0].shape)
         found.append(at(f"{prefix}ffn_{which}_exps.weight", *weights, shape=shape))
+    if mixture.shared is not None and mixture.shared_gate is not None:
+        gate = mixture.shared_gate.weight
+        found.append(at(prefix + "ffn_gate_inp_shexp.weight", gate, shape=gate.shape[1:]))
+        found += [linear_at(f"{prefix}ffn_{which}_shexp.weight", getattr(mixture.shared, which)) for which in _MAPS]
     return found

@@ -69,10 +69,10 @@ def test_a_hybrid_of_experts_and_back(run: Path, tiny_config: MakeConfig, capsys
     text = capsys.readouterr().out
     assert text.startswith("a.gguf\n  architecture qwen35moe: stock llama.cpp runs this file\n")
     assert "codes: all of 34 tensors equal bit for bit" in text and "differ by at most 0.0e+00 of their range" in text
-    assert main(["export", "a.gguf", "--to", "gguf", "--output", "b.gguf", "--architecture", "qwen35moe"]) == 0
+    assert main(["export", "a.gguf", "--to", "gguf", "--output", "b.gguf", "--option", "architecture=qwen35moe"]) == 0
     assert Path("a.gguf").read_bytes() == Path("b.gguf").read_bytes()
     capsys.readouterr()
-    assert main(["export", "hybrid", "--to", "gguf", "--output", "c.gguf", "--architecture", "qwen3"]) == 2
+    assert main(["export", "hybrid", "--to", "gguf", "--output", "c.gguf", "--option", "architecture=qwen3"]) == 2
     refusal = "architecture qwen3 cannot carry this model: blocks.0.attention is a delta net; qwen3 has softmax attention only"
     assert refusal in capsys.readouterr().err
     assert main(["export", "hybrid", "--to", "huggingface", "--output", "folder"]) == 2

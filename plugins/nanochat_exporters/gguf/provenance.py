@@ -67,7 +67,7 @@ def model_keys(bundle: ModelBundle) -> dict[str, Value]:
         "nanochat.format_version": FORMAT_VERSION,
         "nanochat.model": json.dumps(bundle.model.to_dict()),
         "nanochat.quantizers": json.dumps([rule.model_dump(mode="json") for rule in bundle.quantizers]),
-        "nanochat.group_sizes": json.dumps(group_sizes),
+        "nanochat.group_sizes": json.dumps(group_sizes, sort_keys=True),
         "nanochat.framework_version": __version__,
     }
     for fact in ("step", "tokens"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -18,6 +19,16 @@ def load_host() -> PluginHost:
     for warning in host.warnings():
         print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)
     return host
+
+
+def add_weights_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """`--weights`: which weights of a checkpoint are used."""
+    parser.add_argument(
+        "--weights",
+        choices=("trained", "ema"),
+        default="trained",
+        help="of a run or checkpoint: the trained weights, or their average if train.ema_decay kept one (default trained)",
+    )
 
 
 def process_count(nproc: int) -> int:

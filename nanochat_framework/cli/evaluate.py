@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from nanochat_framework.cli.common import add_weights_option, load_host
 from nanochat_framework.cli.device_options import add_device_arguments
 
 HELP = "score a model on held-out text and tasks"
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
     parser.add_argument("--tasks", default="bpb", metavar="A,B", help="evaluations to run (default bpb)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: the one it was trained on)")
+    add_weights_option(parser)
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     add_device_arguments(parser)
     parser.add_argument("--json", action="store_true", help="scores as JSON")
@@ -36,7 +38,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the model once, run every task, print a table."""
-    from nanochat_framework.cli.common import load_host
     from nanochat_framework.cli.device_options import prepare_device
     from nanochat_framework.contracts.evaluation import Subject
     from nanochat_framework.errors import UsageError
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     except UnknownComponent as error:
         raise UsageError(f"--tasks: {error}") from None
     device = prepare_device(arguments, host.registry)
-    bundle = bundle_from(arguments.model, host.registry, runs_dir=arguments.runs_dir)
+    bundle = bundle_from(arguments.model, host.registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
     data = arguments.data or bundle.metadata.get("data_dir")
     subject = Subject(
         model_from_bundle(bundle, device=device),

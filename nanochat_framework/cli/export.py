@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nanochat_framework.cli.common import add_weights_option, load_host
+
 if TYPE_CHECKING:
     from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
     from nanochat_framework.inference.comparison import Comparison
@@ -53,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="data folder for bits per byte with --check (default: the trained one)"
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
+    add_weights_option(parser)
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument("--checkpoint", metavar="DIR", help="same as MODEL")
     parser.add_argument("--gguf", type=Path, metavar="FILE", help="same as --to gguf --output FILE")
@@ -63,7 +66,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the model, write the file, compare if asked."""
-    from nanochat_framework.cli.common import load_host
     from nanochat_framework.errors import NanochatError, UsageError
     from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.kernels.table import KernelTable, activate
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = load_host().registry
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
-    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir)
+    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
     _refuse_mhc(arguments.mhc, bundle)
     report = exporter.export(bundle, output)
     check = _read_back(exporter, bundle, report, registry, arguments.data) if arguments.check else None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanochat_framework.cli.common import add_weights_option
 from nanochat_framework.cli.device_options import add_device_arguments, prepare_device
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the model and where it runs."""
     parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
+    add_weights_option(parser)
     group = parser.add_argument_group("where it runs")
     add_device_arguments(group)
     group.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
@@ -138,7 +140,7 @@ def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
 
     registry = load_host().registry
     device = prepare_device(arguments, registry)
-    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir)
+    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
     if bundle.tokenizer is None:
         reason = bundle.metadata.get("without_tokenizer", "it was trained on synthetic tokens")
         raise UsageError(f"{arguments.model}: has no tokenizer, so no text ({reason})")

@@ -73,6 +73,13 @@ class TrainSection(Section):
         description="Compile the model's parts with torch.compile: the first run waits for it, every step is faster.",
     )
     grad_clip: float = Field(default=1.0, ge=0, description="Largest global L2 norm of the gradient; 0 turns it off.")
+    ema_decay: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Keep a running average of the weights too, in which those of n steps ago count ema_decay^n; "
+        "`--weights ema` picks it. Absent: none.",
+    )
     loss_chunk: int = Field(default=1024, gt=0, description="Rows (tokens) of logits that exist at one time.")
     log_every: int = Field(default=10, gt=0, description="Steps between metrics records.")
     max_skipped_steps: int = Field(

@@ -22,10 +22,12 @@ from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.plugins.settings import configured
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
-from nanochat_framework.training.checkpoint import META, MODEL, read_meta, read_tensors
+from nanochat_framework.training.checkpoint import AVERAGE, META, MODEL, read_meta, read_tensors
 from nanochat_framework.training.checkpoint_store import CheckpointStore
 
 CHECKPOINTS = "checkpoints"
+TRAINED, EMA = "trained", "ema"
+"""Which weights of a checkpoint: those that training went on with, or their running average."""
 
 
 def bundle_from(
@@ -34,29 +36,35 @@ def bundle_from(
     *,
     runs_dir: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    weights: str = TRAINED,
 ) -> ModelBundle:
     """Find and read the model that a person named: a path, or the name of a run under `runs_dir` (default: ./runs).
 
     A path is a run, a checkpoint, or a file or folder that an importer reads, with `options` as the importer's settings.
 
-    Of a run, the best checkpoint by held-out loss is taken, else the final one, else the newest whole one. Raises
-    UsageError, saying what was looked for, where there is nothing to read.
+    Of a run, the best checkpoint by held-out loss is taken, else the final one, else the newest whole one. `weights` is
+    TRAINED, or EMA for the average of a checkpoint whose training kept one. Raises UsageError, saying what was looked
+    for, where there is nothing to read.
     """
     path = Path(target)
     importer = _importer_of(path, registry, options or {})
     if importer is not None:
+        if weights == EMA:
+            raise UsageError(
+                f"{target}: a model file has no averaged weights beside its own; name a run or a checkpoint"
+            )
         return importer.load(path, registry)
     if options:
         raise UsageError(f"{target}: no importer reads this, so it takes no options ({', '.join(options)})")
     if (path / META).is_file():
-        return bundle_from_checkpoint(path, registry)
+        return bundle_from_checkpoint(path, registry, weights)
     if not (path / CHECKPOINTS).is_dir():
         try:
             path = RunDirectory.find(runs_dir or default_runs_dir(), str(target)).path
         except UsageError as error:
             what = f"a folder without {META} or {CHECKPOINTS}/" if path.is_dir() else "no such file or folder"
             raise UsageError(f"no model {str(target)!r}: {what}, and {error}") from None
-    return _read_checkpoint(checkpoint_of_run(path), registry)
+    return _read_checkpoint(checkpoint_of_run(path), registry, weights)
 
 
 def checkpoint_of_run(run: Path) -> Path:
@@ -72,27 +80,30 @@ def checkpoint_of_run(run: Path) -> Path:
     return newest
 
 
-def bundle_from_checkpoint(path: Path, registry: Registry) -> ModelBundle:
+def bundle_from_checkpoint(path: Path, registry: Registry, weights: str = TRAINED) -> ModelBundle:
     """Read a checkpoint; what training quantised becomes codes and scales, by the same quantizer, once.
 
-    Raises UsageError for a folder that is no whole checkpoint, or whose components are not installed.
+    Raises UsageError for a folder that is no whole checkpoint or has no such weights, or whose components are not
+    installed.
     """
     path = path.absolute()
     problems = CheckpointStore.verify(path)
     if problems:
         raise UsageError(f"{path}: not a whole checkpoint: {problems[0]}")
-    return _read_checkpoint(path, registry)
+    return _read_checkpoint(path, registry, weights)
 
 
-def _read_checkpoint(path: Path, registry: Registry) -> ModelBundle:
+def _read_checkpoint(path: Path, registry: Registry, weights: str) -> ModelBundle:
     meta = read_meta(path)
+    if weights == EMA and not (path / AVERAGE).is_file():
+        raise UsageError(f"{path}: has no averaged weights; training keeps them where train.ema_decay is set")
     config = meta.get("config")
     if not isinstance(config, dict) or "model" not in config:
         raise UsageError(f"{path / META}: holds no configuration; the checkpoint is damaged")
     selected = select_model(config["model"], f"{path / META}: model", registry)
     rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
     model = build_model(selected, rules)
-    _load(model, read_tensors(path / MODEL), path)
+    _load(model, read_tensors(path / (AVERAGE if weights == EMA else MODEL)), path)
     tokenizer = path / "tokenizer.json"
     return ModelBundle(
         model=selected,
@@ -100,7 +111,7 @@ def _read_checkpoint(path: Path, registry: Registry) -> ModelBundle:
         description=selected.config.describe(),
         tensors=tensors_of(model),
         tokenizer=Tokenizer.load(tokenizer) if tokenizer.is_file() else None,
-        metadata=_metadata(path, meta),
+        metadata=_metadata(path, meta, weights),
     )
 
 
@@ -157,7 +168,7 @@ def _load(model: LanguageModel, tensors: Mapping[str, Tensor], where: object) ->
             parameters[name].copy_(tensor)
 
 
-def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(path: Path, meta: Mapping[str, Any], weights: str) -> dict[str, Any]:
     """Plain facts about a checkpoint: where it is, how far it was trained, on what, and how well it predicts."""
     inside_run = path.parent.name == CHECKPOINTS
     facts = {fact: meta[fact] for fact in ("step", "tokens") if isinstance(meta.get(fact), int)}
@@ -166,7 +177,7 @@ def _metadata(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
     paths = [source["path"] for source in sources if isinstance(source.get("path"), str)]
     evaluation = meta.get("callbacks", {}).get("EvaluationCallback", {})
     template = meta.get("imported", {}).get("chat_template")
-    of_these_weights = evaluation.get("latest_step") == meta.get("step")
+    of_these_weights = weights == TRAINED and evaluation.get("latest_step") == meta.get("step")
     return {
         "name": path.parent.parent.name if inside_run else path.name,
         "checkpoint": str(path),

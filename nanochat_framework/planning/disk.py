@@ -18,7 +18,7 @@ class Disk:
     """Bytes of a run's files.
 
     `tokens_bytes` is a tokens.bin in which the run sees every token once. `checkpoint_bytes` is one checkpoint, weights
-    and optimizer state (a lower bound where an optimizer does not state its memory). At the end `kept` of them lie
+    their average and optimizer state (a lower bound where an optimizer does not state its memory). At the end `kept` of them lie
     there: the last ones and `best`, which may be older; `final` is the last one's hard link and takes nothing. While one
     is written, it is there besides.
     """
@@ -57,7 +57,7 @@ def disk(config: RunConfig, memory: MemoryPlan) -> Disk:
     best = 1 if evaluations else 0
     return Disk(
         tokens_bytes=TOKEN_BYTES * planned_tokens(config),
-        checkpoint_bytes=memory.weights + (memory.state or 0),
+        checkpoint_bytes=memory.weights + memory.average + (memory.state or 0),
         kept=min(config.checkpoint.keep_last + best, written),
         written=written,
     )

@@ -45,6 +45,7 @@ class MemoryRow:
     batch_size: int
     phase: str
     weights: int
+    average: int
     copies: int
     gradients: int
     state: int | None
@@ -79,6 +80,7 @@ class MemoryRow:
         """Bytes by item, in the order of a table; what is unknown counts as 0."""
         return {
             "weights": self.weights,
+            "average": self.average,
             "copies": self.copies,
             "gradients": self.gradients,
             "optimizer": self.state or 0,
@@ -98,6 +100,8 @@ class MemoryPlan:
     config: RunConfig
     device: str
     weights: int
+    average: int
+    """The running average of the model's weights, 0 where none is kept."""
     copies: int
     head_gradient: int
     all_gradients: int
@@ -136,6 +140,7 @@ class MemoryPlan:
             batch_size=batch_size,
             phase=phase,
             weights=self.weights,
+            average=self.average,
             copies=self.copies,
             gradients=gradients,
             state=self.state,
@@ -211,6 +216,7 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
         config=config,
         device=planned_device(config.hardware.device),
         weights=FP32 * parameters,
+        average=0 if config.train.ema_decay is None else FP32 * sum(tensor.spec.size for tensor in inventory.model),
         copies=_copies(config, inventory, itemsize),
         head_gradient=FP32 * _head_parameters(inventory),
         all_gradients=FP32 * parameters,

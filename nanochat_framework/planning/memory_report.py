@@ -37,7 +37,7 @@ def _by_batch_size(plan: Plan) -> str:
     )
     rows = [tuple(header), *(_line(plan, row) for row in plan.rows)]
     notes = (
-        "* as configured. model: weights, their copies and gradients at the peak. activations: with temporaries and data.",
+        "* as configured. model: weights, average, copies and gradients at the peak. activations: with temporaries and data.",
         "overhead: the idle process, its libraries, and what the allocator holds beside live tensors.",
     )
     return "\n".join((title, table(rows), *notes))
@@ -47,7 +47,7 @@ def _line(plan: Plan, row: MemoryRow) -> tuple[str, ...]:
     total = format_size(row.total) if row.complete else f">{format_size(row.total)}"
     line = [
         f"{row.batch_size}{'*' if row.batch_size == plan.memory.shape.batch_size else ''}",
-        format_size(row.weights + row.copies + row.gradients),
+        format_size(row.weights + row.average + row.copies + row.gradients),
         "unknown" if row.state is None else format_size(row.state),
         format_size(row.activations + row.temporaries + row.data),
         format_size(row.allocator + row.libraries + row.runtime),
@@ -72,6 +72,7 @@ def _items(plan: Plan) -> str:
     ]
     what = {
         "weights": "fp32 masters",
+        "average": "of the weights, fp32",
         "copies": "weights as products use them: rounded, or in 16 bits",
         "gradients": "those that exist at the peak",
         "optimizer": ", ".join(groups),
@@ -82,7 +83,7 @@ def _items(plan: Plan) -> str:
         "libraries": "code and workspaces that computing takes",
         "runtime": "the idle process" if plan.memory.device == "cpu" else "the device's context",
     }
-    items = [(name, format_size(size), what[name]) for name, size in row.items().items()]
+    items = [(name, format_size(size), what[name]) for name, size in row.items().items() if size or name != "average"]
     lines = [f"  {name.ljust(11)}  {size.rjust(8)}  {text}" for name, size, text in items]
     title = f"items with a batch of {row.batch_size}, at the peak ({row.phase})"
     return "\n".join((title, *lines, *_measured(plan, row)))

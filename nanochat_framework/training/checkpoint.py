@@ -1,8 +1,8 @@
 """What a checkpoint holds, and taking it back: weights, optimizer state by parameter name, place in the data.
 
 Layout of a checkpoint folder: `model.safetensors` (float32 master weights), `objectives.safetensors` (parameters of
-objectives, if they have any), `optimizer_state.safetensors` (`parameter/slot`), `meta.json`, `tokenizer.json` and
-the manifest of the store.
+objectives, if they have any), `ema.safetensors` (the average of the model's weights, if training keeps one),
+`optimizer_state.safetensors` (`parameter/slot`), `meta.json`, `tokenizer.json` and the manifest of the store.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.training.train_module import TrainModule
 
 SCHEMA_VERSION = 1
-MODEL, OBJECTIVES, OPTIMIZER, META = (
+MODEL, OBJECTIVES, AVERAGE, OPTIMIZER, META = (
     "model.safetensors",
     "objectives.safetensors",
+    "ema.safetensors",
     "optimizer_state.safetensors",
     "meta.json",
 )
@@ -69,6 +70,8 @@ def write_checkpoint(folder: Path, module: TrainModule, meta: CheckpointMeta, to
     save_tensors(model, folder / MODEL)
     if objectives:
         save_tensors(objectives, folder / OBJECTIVES)
+    if module.average is not None:
+        save_tensors(module.average.tensors, folder / AVERAGE)
     save_tensors(module.optimizers.state_tensors(), folder / OPTIMIZER)
     (folder / META).write_text(json.dumps(meta.to_json(), indent=1, sort_keys=True) + "\n")
     if tokenizer is not None:
@@ -115,6 +118,8 @@ def restore_checkpoint(folder: Path, module: TrainModule, meta: Mapping[str, Any
         if tensor.shape != expected[name].shape:
             raise UsageError(f"{folder}: {name} is {tuple(tensor.shape)}, the model has {tuple(expected[name].shape)}")
         expected[name].copy_(tensor)
+    if module.average is not None:
+        module.average.load(read_tensors(folder / AVERAGE), folder)
     module.optimizers.load_state_tensors(read_tensors(folder / OPTIMIZER))
     if "module" in meta:
         module.load_state(meta["module"])

@@ -28,6 +28,7 @@ from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
 from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
 from nanochat_framework.training.spikes import SpikeGuard
+from nanochat_framework.training.weight_average import WeightAverage
 from nanochat_framework.training.world import World
 
 _AUXILIARY_TOTAL = "auxiliary_total"
@@ -72,6 +73,8 @@ class TrainModule:
         self.optimizers = OptimizerGroups(self.parameters, config.optimizer, config.schedule, config.train.most_steps)
         self.loss_scale = LossScale.for_precision(config.train.precision)
         self.spikes = SpikeGuard(config.train.spike_sigma, config.train.spike_window)
+        decay = config.train.ema_decay
+        self.average = None if decay is None else WeightAverage(named_parameters(self.model), decay)
 
     def _named_parameters(self) -> list[NamedParameter]:
         found = named_parameters(self.model)
@@ -108,6 +111,8 @@ class TrainModule:
         skipped = self._judge(total, grad_norm)
         if not skipped:
             self.optimizers.step(step)
+            if self.average is not None:
+                self.average.update()
         return StepResult(
             step=step,
             losses=losses,
@@ -167,12 +172,15 @@ class TrainModule:
 
     def state(self) -> dict[str, Any]:
         """What a resume needs besides weights and optimizer state, as plain JSON data."""
-        return {"loss_scale": self.loss_scale.state(), "spikes": self.spikes.state()}
+        averaged = {} if self.average is None else {"averaged_updates": self.average.updates}
+        return {"loss_scale": self.loss_scale.state(), "spikes": self.spikes.state(), **averaged}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned."""
         self.loss_scale.load_state(state["loss_scale"])
         self.spikes.load_state(state["spikes"])
+        if self.average is not None:
+            self.average.updates = int(state["averaged_updates"])
 
 
 def _added(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -7,10 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins import PluginHost, load_plugins
+
+if TYPE_CHECKING:
+    from nanochat_framework.contracts.exporter import ModelBundle
+    from nanochat_framework.plugins import Registry
 
 
 def load_host() -> PluginHost:
@@ -29,6 +33,17 @@ def add_weights_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup
         default="trained",
         help="of a run or checkpoint: the trained weights, or their average if train.ema_decay kept one (default trained)",
     )
+
+
+def open_model(target: str, arguments: argparse.Namespace, registry: Registry) -> ModelBundle:
+    """The model that a person named, by `--runs-dir` and `--weights`; says on stderr if it is not what was trained."""
+    from nanochat_framework.config.quantization import unfinished_warmups
+    from nanochat_framework.inference.bundle import bundle_from
+
+    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
+    for line in unfinished_warmups(bundle.quantizers, bundle.metadata.get("step", sys.maxsize)):
+        print(f"warning: {target}: {line}", file=sys.stderr)
+    return bundle
 
 
 def process_count(nproc: int) -> int:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nanochat_framework.cli.common import add_weights_option, load_host
+from nanochat_framework.cli.common import add_weights_option, load_host, open_model
 from nanochat_framework.cli.device_options import add_device_arguments
 
 HELP = "score a model on held-out text and tasks"
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.cli.device_options import prepare_device
     from nanochat_framework.contracts.evaluation import Subject
     from nanochat_framework.errors import UsageError
-    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+    from nanochat_framework.inference.bundle import model_from_bundle
     from nanochat_framework.plugins import UnknownComponent
 
     host = load_host()
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     except UnknownComponent as error:
         raise UsageError(f"--tasks: {error}") from None
     device = prepare_device(arguments, host.registry)
-    bundle = bundle_from(arguments.model, host.registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
+    bundle = open_model(arguments.model, arguments, host.registry)
     data = arguments.data or bundle.metadata.get("data_dir")
     subject = Subject(
         model_from_bundle(bundle, device=device),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanochat_framework.cli.common import add_weights_option, load_host
+from nanochat_framework.cli.common import add_weights_option, load_host, open_model
 
 if TYPE_CHECKING:
     from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
@@ -67,7 +67,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the model, write the file, compare if asked."""
     from nanochat_framework.errors import NanochatError, UsageError
-    from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.kernels.table import KernelTable, activate
 
     target, format_name, output = _what(arguments)
@@ -76,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = load_host().registry
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
-    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
+    bundle = open_model(target, arguments, registry)
     _refuse_mhc(arguments.mhc, bundle)
     report = exporter.export(bundle, output)
     check = _read_back(exporter, bundle, report, registry, arguments.data) if arguments.check else None

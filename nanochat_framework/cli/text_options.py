@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanochat_framework.cli.common import add_weights_option, load_host
+from nanochat_framework.cli.common import add_weights_option, load_host, open_model
 from nanochat_framework.cli.device_options import add_device_arguments, prepare_device
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
@@ -134,12 +134,12 @@ def _token(text: str, tokenizer: Tokenizer) -> int:
 
 def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
     """The model on its device, with its tokenizer, and its name. Raises UsageError where it cannot be had."""
-    from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+    from nanochat_framework.inference.bundle import model_from_bundle
     from nanochat_framework.inference.engine import TextGenerator
 
     registry = load_host().registry
     device = prepare_device(arguments, registry)
-    bundle = bundle_from(arguments.model, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
+    bundle = open_model(arguments.model, arguments, registry)
     if bundle.tokenizer is None:
         reason = bundle.metadata.get("without_tokenizer", "it was trained on synthetic tokens")
         raise UsageError(f"{arguments.model}: has no tokenizer, so no text ({reason})")

@@ -17,6 +17,16 @@ def traits(rule: QuantizerRule) -> QuantizerConfig:
     return config if isinstance(config, QuantizerConfig) else QuantizerConfig()
 
 
+def unfinished_warmups(rules: tuple[QuantizerRule, ...], step: int) -> list[str]:
+    """A line on each table whose rounding has not wholly set in after that step: used so far, the model is another."""
+    return [
+        f"quantizer.{number} ({rule.component.name}): its warm-up had reached {rule.warmup.strength(step):.0%} at step "
+        f"{step} and ends at step {rule.warmup.start_step + rule.warmup.steps}; here it rounds in full, which was not trained"
+        for number, rule in enumerate(rules)
+        if rule.warmup is not None and rule.warmup.strength(step) < 1.0
+    ]
+
+
 def quantizable(description: ModelDescription) -> list[TensorSpec]:
     """Weights that can be quantised: those of linear maps and the token table, and what opaque parts say they have."""
     found: dict[str, TensorSpec] = {}

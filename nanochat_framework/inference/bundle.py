@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nanochat_framework.config.quantization import unfinished_warmups
 from nanochat_framework.contracts.exporter import Importer, ModelBundle
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
@@ -103,6 +104,7 @@ def _read_checkpoint(path: Path, registry: Registry, weights: str) -> ModelBundl
     selected = select_model(config["model"], f"{path / META}: model", registry)
     rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
     model = build_model(selected, rules)
+    scored = weights == TRAINED and not unfinished_warmups(rules, int(meta.get("step", 0)))
     _load(model, read_tensors(path / (AVERAGE if weights == EMA else MODEL)), path)
     tokenizer = path / "tokenizer.json"
     return ModelBundle(
@@ -111,7 +113,7 @@ def _read_checkpoint(path: Path, registry: Registry, weights: str) -> ModelBundl
         description=selected.config.describe(),
         tensors=tensors_of(model),
         tokenizer=Tokenizer.load(tokenizer) if tokenizer.is_file() else None,
-        metadata=_metadata(path, meta, weights),
+        metadata=_metadata(path, meta, scored=scored),
     )
 
 
@@ -168,8 +170,11 @@ def _load(model: LanguageModel, tensors: Mapping[str, Tensor], where: object) ->
             parameters[name].copy_(tensor)
 
 
-def _metadata(path: Path, meta: Mapping[str, Any], weights: str) -> dict[str, Any]:
-    """Plain facts about a checkpoint: where it is, how far it was trained, on what, and how well it predicts."""
+def _metadata(path: Path, meta: Mapping[str, Any], *, scored: bool) -> dict[str, Any]:
+    """Plain facts about a checkpoint: where it is, how far it was trained, on what, and how well it predicts.
+
+    `scored` says whether the model is the one that training evaluated: else its held-out scores are not told.
+    """
     inside_run = path.parent.name == CHECKPOINTS
     facts = {fact: meta[fact] for fact in ("step", "tokens") if isinstance(meta.get(fact), int)}
     data = meta["config"].get("data", {})
@@ -177,7 +182,7 @@ def _metadata(path: Path, meta: Mapping[str, Any], weights: str) -> dict[str, An
     paths = [source["path"] for source in sources if isinstance(source.get("path"), str)]
     evaluation = meta.get("callbacks", {}).get("EvaluationCallback", {})
     template = meta.get("imported", {}).get("chat_template")
-    of_these_weights = weights == TRAINED and evaluation.get("latest_step") == meta.get("step")
+    of_these_weights = scored and evaluation.get("latest_step") == meta.get("step")
     return {
         "name": path.parent.parent.name if inside_run else path.name,
         "checkpoint": str(path),

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
+from safetensors import safe_open
 
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
+from tests.conftest import tiny_dict
 from tests.exporters.models import corpus, small_tokenizer
 from tests.inference.test_bundle import write_checkpoint
 
@@ -183,3 +186,26 @@ def test_a_file_that_does_not_read_back_fails(
     assert main(["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]) == 1
     written = capsys.readouterr()
     assert "1 of " in written.out and "do not use this file" in written.err
+
+
+def test_a_model_whose_rounding_has_not_set_in_is_warned_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its held-out scores are those of another model too, so no file tells them."""
+    warmup = {"start_step": 1, "steps": 4}
+    quantizer = [{"match": "head", "name": "int8"}, {"match": "matrix", "name": "int4", "warmup": warmup}]
+    path = tmp_path / "gradual.toml"
+    data = tiny_dict(quantizer=quantizer, model__tie_embeddings=False, eval={"every": 3}, checkpoint={"every": 3})
+    path.write_text(tomli_w.dumps(data))
+    assert main(["train", str(path), "--runs-dir", str(tmp_path), "--run", "r", "--quiet"]) == 0
+    for step, warned in ((3, True), (6, False)):
+        capsys.readouterr()
+        checkpoint, file = str(tmp_path / "r" / "checkpoints" / f"step_{step:08d}"), tmp_path / f"{step}.safetensors"
+        assert main(["export", checkpoint, "--to", "safetensors", "--output", str(file)]) == 0
+        assert main(["export", str(file), "--to", "safetensors", "--output", str(tmp_path / "again.safetensors")]) == 0
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 2 * warned
+        for line in said:
+            assert "quantizer.1 (int4): its warm-up had reached 50% at step 3 and ends at step 5" in line
+        with safe_open(file, framework="pt") as opened:
+            assert ("held_out" in json.loads(opened.metadata()["nanochat"])["facts"]) is not warned

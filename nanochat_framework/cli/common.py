@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins import PluginHost, load_plugins
-
-if TYPE_CHECKING:
-    from nanochat_framework.contracts.exporter import ModelBundle
-    from nanochat_framework.plugins import Registry
 
 
 def load_host() -> PluginHost:
@@ -23,27 +18,6 @@ def load_host() -> PluginHost:
     for warning in host.warnings():
         print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)
     return host
-
-
-def add_weights_option(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """`--weights`: which weights of a checkpoint are used."""
-    parser.add_argument(
-        "--weights",
-        choices=("trained", "ema"),
-        default="trained",
-        help="of a run or checkpoint: the trained weights, or their average if train.ema_decay kept one (default trained)",
-    )
-
-
-def open_model(target: str, arguments: argparse.Namespace, registry: Registry) -> ModelBundle:
-    """The model that a person named, by `--runs-dir` and `--weights`; says on stderr if it is not what was trained."""
-    from nanochat_framework.config.quantization import unfinished_warmups
-    from nanochat_framework.inference.bundle import bundle_from
-
-    bundle = bundle_from(target, registry, runs_dir=arguments.runs_dir, weights=arguments.weights)
-    for line in unfinished_warmups(bundle.quantizers, bundle.metadata.get("step", sys.maxsize)):
-        print(f"warning: {target}: {line}", file=sys.stderr)
-    return bundle
 
 
 def process_count(nproc: int) -> int:

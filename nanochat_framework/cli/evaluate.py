@@ -9,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nanochat_framework.cli.common import add_weights_option, load_host, open_model
+from nanochat_framework.cli.common import load_host
 from nanochat_framework.cli.device_options import add_device_arguments
+from nanochat_framework.cli.open_model import add_weights_option, open_model
 
 HELP = "score a model on held-out text and tasks"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanochat_framework.cli.common import add_weights_option, load_host, open_model
+from nanochat_framework.cli.common import load_host
+from nanochat_framework.cli.open_model import add_weights_option, open_model
 
 if TYPE_CHECKING:
     from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle

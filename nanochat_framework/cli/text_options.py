@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanochat_framework.cli.common import add_weights_option, load_host, open_model
+from nanochat_framework.cli.common import load_host
 from nanochat_framework.cli.device_options import add_device_arguments, prepare_device
+from nanochat_framework.cli.open_model import add_weights_option, open_model
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.settings import LARGEST_BIAS, GenerationSettings, SamplingSettings, SettingError
 

@@ -40,12 +40,15 @@ class Llama:
 
     def log_probabilities(self, tokens: Sequence[int], vocab_size: int) -> npt.NDArray[np.float32]:
         """After each token, the log probability of every next one: (len(tokens), vocab_size)."""
-        rows = np.full((len(tokens), vocab_size), np.nan, dtype=np.float32)
-        for length in range(1, len(tokens) + 1):
-            for entry in self._next(tokens[:length], vocab_size):
-                rows[length - 1, entry["id"]] = entry["logprob"]
-        assert not np.isnan(rows).any(), "the server left tokens out"
-        return rows
+        return np.stack([self.log_probabilities_after(tokens[: last + 1], vocab_size) for last in range(len(tokens))])
+
+    def log_probabilities_after(self, tokens: Sequence[int], vocab_size: int) -> npt.NDArray[np.float32]:
+        """After the last token, (vocab_size,). What the server has seen before is not computed again."""
+        row = np.full(vocab_size, np.nan, dtype=np.float32)
+        for entry in self._next(tokens, vocab_size):
+            row[entry["id"]] = entry["logprob"]
+        assert not np.isnan(row).any(), "the server left tokens out"
+        return row
 
     def _next(self, prompt: Sequence[int], n_probs: int) -> list[dict[str, Any]]:
         request = {"prompt": list(prompt), "n_predict": 1, "n_probs": n_probs, "temperature": 0, "cache_prompt": True}

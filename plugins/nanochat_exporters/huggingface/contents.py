@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nanochat_exporters.gguf.architectures import LLAMA, QWEN3, StockArchitecture, best_fit
 from nanochat_exporters.gguf.checks import head_norms, shared_shape
-from nanochat_framework.model.description import (
-    GatedFeedForward,
-    Linear,
-    ModelDescription,
-    Norm,
-    RmsNorm,
-    SoftmaxAttention,
-)
+from nanochat_exporters.gguf.placement import Placement, at, linear_at, norm_at
+from nanochat_framework.model.description import GatedFeedForward, ModelDescription, SoftmaxAttention
 
 CLASSES = {"LlamaForCausalLM": LLAMA, "Qwen3ForCausalLM": QWEN3}
 """transformers' classes, and the same architectures by llama.cpp's names, which are transformers' `model_type` too."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where a tensor stands: its name in the folder and in the model (None: ones, for a norm without a gain)."""
-
-    file_name: str
-    name: str | None
-    shape: tuple[int, ...]
 
 
 def class_of(description: ModelDescription) -> tuple[str, StockArchitecture]:
@@ -39,27 +23,26 @@ def class_of(description: ModelDescription) -> tuple[str, StockArchitecture]:
 def placements(description: ModelDescription) -> list[Placement]:
     """Every tensor of the folder, in order. Raises CannotCarry for what the architecture has no place for."""
     class_of(description)
-    table = description.embedding.weight
-    found = [Placement("model.embed_tokens.weight", table.name, table.shape)]
+    found = [at("model.embed_tokens.weight", description.embedding.weight)]
     for index, block in enumerate(description.blocks):
         attention, ffn = block.mixer, block.ffn
         assert isinstance(attention, SoftmaxAttention) and isinstance(ffn, GatedFeedForward)
-        at = f"model.layers.{index}."
+        prefix = f"model.layers.{index}."
         found += [
-            _norm(at + "input_layernorm", block.mixer_norm),
-            _linear(at + "self_attn.q_proj", attention.query),
-            _linear(at + "self_attn.k_proj", attention.key),
-            _linear(at + "self_attn.v_proj", attention.value),
-            _linear(at + "self_attn.o_proj", attention.output),
-            *(_norm(f"{at}self_attn.{which}_norm", norm) for which, norm in head_norms(attention)),
-            _norm(at + "post_attention_layernorm", block.ffn_norm),
-            _linear(at + "mlp.gate_proj", ffn.gate),
-            _linear(at + "mlp.up_proj", ffn.up),
-            _linear(at + "mlp.down_proj", ffn.down),
+            norm_at(prefix + "input_layernorm.weight", block.mixer_norm),
+            linear_at(prefix + "self_attn.q_proj.weight", attention.query),
+            linear_at(prefix + "self_attn.k_proj.weight", attention.key),
+            linear_at(prefix + "self_attn.v_proj.weight", attention.value),
+            linear_at(prefix + "self_attn.o_proj.weight", attention.output),
+            *(norm_at(f"{prefix}self_attn.{which}_norm.weight", norm) for which, norm in head_norms(attention)),
+            norm_at(prefix + "post_attention_layernorm.weight", block.ffn_norm),
+            linear_at(prefix + "mlp.gate_proj.weight", ffn.gate),
+            linear_at(prefix + "mlp.up_proj.weight", ffn.up),
+            linear_at(prefix + "mlp.down_proj.weight", ffn.down),
         ]
-    found.append(_norm("model.norm", description.final_norm))
+    found.append(norm_at("model.norm.weight", description.final_norm))
     if description.head is not None:
-        found.append(_linear("lm_head", description.head))
+        found.append(linear_at("lm_head.weight", description.head))
     return found
 
 
@@ -93,12 +76,3 @@ def config_json(description: ModelDescription, dtype: str) -> dict[str, Any]:
         **({"mlp_bias": False} if architecture is LLAMA else {"use_sliding_window": False}),
         "torch_dtype": dtype,
     }
-
-
-def _norm(file_name: str, norm: Norm) -> Placement:
-    assert isinstance(norm, RmsNorm)
-    return Placement(f"{file_name}.weight", norm.weight.name if norm.weight else None, (norm.dim,))
-
-
-def _linear(file_name: str, linear: Linear) -> Placement:
-    return Placement(f"{file_name}.weight", linear.weight.name, linear.weight.shape)

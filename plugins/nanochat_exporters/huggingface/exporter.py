@@ -15,9 +15,10 @@ from torch import Tensor
 
 from nanochat_exporters.config import HuggingFaceConfig
 from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_exporters.gguf.placement import Placement
 from nanochat_exporters.huggingface import tokenizer_files
 from nanochat_exporters.huggingface.config_json import CONFIG
-from nanochat_exporters.huggingface.contents import Placement, class_of, config_json, placements
+from nanochat_exporters.huggingface.contents import class_of, config_json, placements
 from nanochat_exporters.huggingface.model_card import model_card
 from nanochat_exporters.huggingface.weights import write_json, write_weights
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle, Rounding
@@ -117,7 +118,7 @@ class HuggingFaceExporter(Exporter):
 
 def _value(bundle: ModelBundle, place: Placement) -> Tensor:
     """The float32 values of a place; ones for a norm without a gain."""
-    return torch.ones(place.shape) if place.name is None else _plain(bundle.tensors[place.name])
+    return _plain(bundle.tensors[place.names[0]]) if place.parts else torch.ones(place.shape)
 
 
 def _plain(tensor: Tensor | QuantizedWeight) -> Tensor:

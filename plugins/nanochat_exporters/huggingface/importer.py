@@ -37,7 +37,7 @@ class HuggingFaceImporter(Importer):
             odd = sorted(name for name in weights.names() - known if not _COMPUTED.match(name))
             if odd:
                 raise UsageError(f"{path}: the model that its {CONFIG} describes has no place for its tensor {odd[0]}")
-            tensors = {place.name: weights.read(place.file_name, place.shape) for place in places if place.name}
+            tensors = {name: weights.read(place.file_name, place.shape) for place in places for name in place.names}
         tokenizer = self._tokenizer(path, description.vocab_size)
         metadata = {"name": path.resolve().name, "architecture": config["model_type"]}
         if not self.config.tokenizer:

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanochat_exporters.gguf.placement import Placement
 from nanochat_exporters.huggingface.config_json import read_json
-from nanochat_exporters.huggingface.contents import Placement
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.atomic import write_atomic
 

@@ -28,6 +28,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
         *_schedules_are_declared(config, where),
         *_quantizers_find_weights(config, where),
         *_compiled_parts_are_checkpointed_whole(config, where),
+        *_compiled_parts_skip_nothing(config, where),
         *_every_parameter_is_optimised(config, where),
     ]
 
@@ -132,6 +133,12 @@ def _compiled_parts_are_checkpointed_whole(config: RunConfig, where: Where) -> I
     if config.train.compile and config.train.activation_checkpointing == "selective":
         message = 'cannot be "selective" with compile = true; use "block" or "none"'
         yield _problem(("train", "activation_checkpointing"), message, where)
+
+
+def _compiled_parts_skip_nothing(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """Compiled code has products of fixed sizes, and how many tokens are kept is known in the backward pass only."""
+    if config.train.compile and config.token_filter is not None and config.token_filter.skip_layers:
+        yield _problem(("token_filter", "skip_layers"), "must be 0 with train.compile = true", where)
 
 
 def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[Problem]:

@@ -13,11 +13,16 @@ from pydantic import BaseModel
 
 from nanochat_framework.config.data_section import PhaseSection, SourceRule
 from nanochat_framework.config.layers import EXTENDS
-from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
+from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenFilterTable
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.plugins.registry import Registry
 
-_RULES: dict[str, type[BaseModel]] = {"optimizer": OptimizerRule, "quantizer": QuantizerRule, "sources": SourceRule}
+_RULES: dict[str, type[BaseModel]] = {
+    "optimizer": OptimizerRule,
+    "quantizer": QuantizerRule,
+    "sources": SourceRule,
+    "token_filter": TokenFilterTable,
+}
 _KINDS = {"sources": "source"}
 """Keys of components that are called otherwise than the kind."""
 

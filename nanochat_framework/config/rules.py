@@ -120,6 +120,19 @@ class OptimizerRule(Rule):
     )
 
 
+class TokenFilterTable(ComponentTable):
+    """`[token_filter]`: which tokens are learned from, and how far down the others are left out."""
+
+    kind: ClassVar[str] = "token_filter"
+
+    skip_layers: int = Field(
+        default=0,
+        ge=0,
+        description="Layers, from the embedding on, whose linear maps leave dropped tokens out of their backward pass: "
+        "faster, and no longer the exact gradient, since kept tokens look at dropped ones. 0: exact.",
+    )
+
+
 def _details(error: ValidationError | PydanticCustomError, value: Any) -> list[InitErrorDetails]:
     """What is wrong, in the form that makes a new ValidationError; types and contexts stay."""
     if isinstance(error, PydanticCustomError):

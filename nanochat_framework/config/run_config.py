@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.data_section import DataSection
-from nanochat_framework.config.rules import OptimizerRule, QuantizerRule
+from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenFilterTable
 from nanochat_framework.config.selection import Select, Selected
 
 BUDGETS = ("steps", "tokens", "tokens_per_parameter", "max_hours")
@@ -153,6 +153,9 @@ class RunConfig(BaseModel):
     quantizer: tuple[QuantizerRule, ...] = Field(default=(), description="What is quantised in training; first match.")
     objective: tuple[Annotated[Selected[Any], Select("objective")], ...] = Field(
         default=(), description="Terms of the loss beside cross-entropy."
+    )
+    token_filter: TokenFilterTable | None = Field(
+        default=None, description="Which tokens are learned from; absent: all of them."
     )
     optimizer: tuple[OptimizerRule, ...] = Field(min_length=1, description="Update rules; first match wins.")
     schedule: Annotated[Selected[Any], Select("schedule")] = Field(description="Learning-rate multiplier by step.")

@@ -13,9 +13,9 @@ from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.state import SequenceState
 
 
-def call_layer(layer: Callable[..., Any], *inputs: Any) -> Any:
+def call_layer(layer: Callable[..., Any], number: int, *inputs: Any) -> Any:
     """Run a layer as it is."""
-    return layer(*inputs)
+    return layer(number, *inputs)
 
 
 class LanguageModel(nn.Module, ABC):
@@ -23,8 +23,9 @@ class LanguageModel(nn.Module, ABC):
 
     Factory: `build(config)`.
 
-    `hidden` runs each layer as `self.run_layer(layer, *inputs)`, so that training can wrap layers (activation
-    checkpointing): a layer is a function of its inputs, and running it again gives the same.
+    `hidden` runs each layer as `self.run_layer(layer, number, *inputs)`, numbered from 0 on, so that training can wrap
+    layers (activation checkpointing, token filters): a layer is a function of its number and inputs, and running it
+    again gives the same.
 
     Every parameter is created by a module that names its role in `parameter_roles` (see `model.parameters`), and every
     linear map is a `model.linear.Linear`, so that optimizers and quantizers find it.

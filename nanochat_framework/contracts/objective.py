@@ -56,8 +56,12 @@ class Objective(nn.Module, ABC):
 
 
 class TokenFilter(ABC):
-    """Chooses which tokens count, apart from terms (an easy token may be dropped). Factory: `build(config)`."""
+    """Chooses the tokens that are learned from. Factory: `build(config)`.
+
+    A dropped token passes no gradient, neither of cross-entropy nor of any further term; `train/loss` counts it as before.
+    Each token is judged by itself, so that neither chunks nor micro-batches nor devices change what is kept.
+    """
 
     @abstractmethod
-    def keep(self, losses: Tensor, targets: Tensor) -> Tensor:
-        """(batch, seq) cross-entropies without gradient, -> (batch, seq) bool: True where the token counts."""
+    def keep(self, losses: Tensor) -> Tensor:
+        """(rows,) cross-entropies in nats, float32, without gradient -> (rows,) bool: True where the token counts."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from nanochat_framework.config.quantization import LEARNED_SCALES
 from nanochat_framework.model import roles
+from nanochat_framework.model.kept_rows import KeptRows, kept_rows_of
 from nanochat_framework.model.quantized import QuantizedWeight
 
 if TYPE_CHECKING:
@@ -53,18 +54,19 @@ class QuantizableWeight(nn.Module):
     def product(self, x: Tensor) -> Tensor:
         """x Wᵀ: (..., in_features) -> (..., out_features), dtype of x."""
         if self.quantizer is None and x.dtype == self.weight.dtype:
-            return functional.linear(x, self.weight)
+            kept = kept_rows_of(x)
+            if kept is None:
+                return functional.linear(x, self.weight)
+            return _straight_through(x, self.weight, x.detach(), self.weight.detach(), None, kept)
         return self.product_of_rounded(x, self.rounded(x))
 
     def product_of_rounded(self, x: Tensor, x_rounded: Tensor) -> Tensor:
         """The same where `rounded(x)` is already known; the gradient goes to x."""
         prepared = self.prepared(x.dtype)
-        apply: Any = _StraightThrough.apply
         known = None
         if self.quantizer is not None and self._codes is not None:
             known = self.quantizer.product(x_rounded, prepared, self._codes)
-        result: Tensor = apply(x, self.weight, x_rounded, prepared, known)
-        return result
+        return _straight_through(x, self.weight, x_rounded, prepared, known, kept_rows_of(x))
 
     def rounded(self, x: Tensor) -> Tensor:
         """The input as the product sees it, without gradient."""
@@ -148,22 +150,36 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, x_rounded: Tensor, prepared: Tensor, known: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        x_rounded: Tensor,
+        prepared: Tensor,
+        known: Tensor | None,
+        kept: KeptRows | None,
     ) -> Tensor:
         ctx.save_for_backward(x_rounded, prepared)
-        ctx.weight_dtype = weight.dtype
+        ctx.weight_dtype, ctx.kept = weight.dtype, kept
         return functional.linear(x_rounded, prepared) if known is None else known.view_as(known)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         (gradient,) = gradients
         x_rounded, prepared = ctx.saved_tensors
-        grad_x = gradient @ prepared if ctx.needs_input_grad[0] else None
+        kept: KeptRows | None = ctx.kept
+        rows = gradient if kept is None else kept.of(gradient)
+        grad_x = rows @ prepared if ctx.needs_input_grad[0] else None
         grad_weight = None
         if ctx.needs_input_grad[1]:
-            rows = gradient.flatten(0, -2)
-            grad_weight = (rows.t() @ x_rounded.flatten(0, -2)).to(ctx.weight_dtype)
-        return grad_x, grad_weight, None, None, None
+            inputs = x_rounded.flatten(0, -2) if kept is None else kept.of(x_rounded)
+            grad_weight = (rows.flatten(0, -2).t() @ inputs).to(ctx.weight_dtype)
+        if kept is not None and grad_x is not None:
+            grad_x = kept.spread(grad_x)
+        return grad_x, grad_weight, None, None, None, None
+
+
+_straight_through: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, KeptRows | None], Tensor]
+_straight_through = _StraightThrough.apply
 
 
 def for_each_weight(model: nn.Module, visit: Callable[[str, QuantizableWeight], None]) -> None:

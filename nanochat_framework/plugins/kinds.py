@@ -25,6 +25,7 @@ KINDS: dict[str, Kind] = {
         Kind("norm", f"{_CONTRACTS}.norm:Norm", "normalisation before each sub-layer and the head"),
         Kind("residual", f"{_CONTRACTS}.residual:Residual", "how sub-layer outputs join the stream"),
         Kind("objective", f"{_CONTRACTS}.objective:Objective", "a term of the loss beside cross-entropy"),
+        Kind("token_filter", f"{_CONTRACTS}.objective:TokenFilter", "which tokens are learned from"),
         Kind("optimizer", f"{_CONTRACTS}.optimizer:Optimizer", "the update rule for a group of parameters"),
         Kind("schedule", f"{_CONTRACTS}.schedule:Schedule", "a hyperparameter's multiplier over the steps"),
         Kind("quantizer", f"{_CONTRACTS}.quantizer:Quantizer", "how weights and activations are rounded in training"),

@@ -88,6 +88,10 @@ class Registrar:
         """A further term of the loss; see `contracts.objective`."""
         self.register("objective", name, config=config, factory=factory, summary=summary)
 
+    def token_filter(self, name: str, *, config: str, factory: str, summary: str) -> None:
+        """A choice of the tokens that are learned from; see `contracts.objective`."""
+        self.register("token_filter", name, config=config, factory=factory, summary=summary)
+
     def optimizer(self, name: str, *, config: str, factory: str, summary: str) -> None:
         """An update rule; see `contracts.optimizer`."""
         self.register("optimizer", name, config=config, factory=factory, summary=summary)

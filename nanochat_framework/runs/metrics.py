@@ -27,6 +27,8 @@ TRAIN_DATA_WAIT_SECONDS = "train/data_wait_seconds"
 TRAIN_SKIPPED_STEPS = "train/skipped_steps"
 TRAIN_LOSS_SCALE = "train/loss_scale"
 TRAIN_LEARNING_RATE = "train/learning_rate/<group>"
+TRAIN_TOKENS_KEPT = "train/tokens_kept"
+TRAIN_LOSS_KEPT = "train/loss_kept"
 TRAIN_OBJECTIVE = "train/<objective>"
 DATA_EPOCHS = "data/epochs/<source>"
 DATA_PHASE = "data/phase"
@@ -53,7 +55,11 @@ METRICS: dict[str, Metric] = {
     name: Metric(name, unit, summary)
     for name, unit, summary in (
         (TRAIN_LOSS, "nats/token", "plain cross-entropy on the step's training tokens"),
-        (TRAIN_TOTAL_LOSS, "nats/token", "what is optimised: cross-entropy and all weighted objectives"),
+        (
+            TRAIN_TOTAL_LOSS,
+            "nats/token",
+            "what is optimised: cross-entropy (of kept tokens) and all weighted objectives",
+        ),
         (TRAIN_ENTROPY, "nats/token", "mean entropy of the predicted distribution"),
         (TRAIN_GRAD_NORM, "", "global L2 norm of the gradient before clipping"),
         (TRAIN_TOKENS_PER_SECOND, "tokens/s", "training speed since the record before"),
@@ -66,6 +72,8 @@ METRICS: dict[str, Metric] = {
         ),
         (TRAIN_LOSS_SCALE, "", "factor of the loss before backward, in fp16"),
         (TRAIN_LEARNING_RATE, "", "learning rate that the step used, for one optimizer group"),
+        (TRAIN_TOKENS_KEPT, "", "share of the tokens that a token filter learned from, 0 to 1"),
+        (TRAIN_LOSS_KEPT, "nats/token", "what of train/loss the kept tokens have: their cross-entropy over all tokens"),
         (TRAIN_OBJECTIVE, "", "mean of one further objective by its name, unweighted"),
         (DATA_EPOCHS, "", "passes over one source's tokens so far, where several are mixed"),
         (DATA_PHASE, "", "number of the training's phase, from 0, where there are several"),

@@ -24,10 +24,11 @@ from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantization import set_scale_gradients, set_warmup
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
-from nanochat_framework.training.head_loss import CROSS_ENTROPY, HeadLoss, Sums
+from nanochat_framework.training.head_loss import CROSS_ENTROPY, LOSS_KEPT, HeadLoss, Sums
 from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
 from nanochat_framework.training.spikes import SpikeGuard
+from nanochat_framework.training.token_filter import SkippingLayers, build_token_filter
 from nanochat_framework.training.weight_average import WeightAverage
 from nanochat_framework.training.world import World
 
@@ -68,7 +69,9 @@ class TrainModule:
             compile_parts(self.model, device)
         checkpoint_activations(self.model, config.train.activation_checkpointing)
         self.objectives = build_objectives(config, self.model)
-        self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk)
+        token_filter = build_token_filter(config)
+        self.head_loss = HeadLoss(self.model, self.objectives, config.train.loss_chunk, token_filter)
+        self.skipping = SkippingLayers(self.model, config.token_filter.skip_layers if config.token_filter else 0)
         self.parameters = self._named_parameters()
         self.optimizers = OptimizerGroups(self.parameters, config.optimizer, config.schedule, config.train.most_steps)
         self.loss_scale = LossScale.for_precision(config.train.precision)
@@ -104,7 +107,7 @@ class TrainModule:
         grad_norm = self._clip()
         sums = self._summed(_added(passes))
         losses = {name: sums[name] / max(count, 1.0) for name, count in counts.items()}
-        total = losses[CROSS_ENTROPY] + sums.pop(_AUXILIARY_TOTAL)
+        total = losses.get(LOSS_KEPT, losses[CROSS_ENTROPY]) + sums.pop(_AUXILIARY_TOTAL)
         total += sum(objective.weight * losses[name] for name, objective in self.objectives.items())
         losses.update({name: value for name, value in sums.items() if name not in counts})
         loss_scale = self.loss_scale.factor if self.loss_scale.dynamic else None
@@ -130,10 +133,10 @@ class TrainModule:
 
         Returns its sums of the head's terms, its share of the mean auxiliary losses, and of their weighted total.
         """
-        with collecting() as collected:
+        with collecting() as collected, self.skipping.forward(batch.tokens.shape) as kept:
             hidden = self.model.hidden(batch.tokens, documents=batch.documents)
         weighted = [weight * loss / n_micro_batches for losses in collected.values() for weight, loss in losses]
-        sums = self.head_loss.backward(hidden, batch.targets, counts, weighted, self.loss_scale.factor)
+        sums = self.head_loss.backward(hidden, batch.targets, counts, weighted, self.loss_scale.factor, kept)
         for name, losses in collected.items():
             sums[name] = torch.stack([loss.detach() for _, loss in losses]).mean() / n_micro_batches
         sums[_AUXILIARY_TOTAL] = sum((loss.detach() for loss in weighted), torch.zeros((), device=self.device))

@@ -1,4 +1,4 @@
-"""Terms of the loss beside cross-entropy."""
+"""Terms of the loss beside cross-entropy, and the choice of the tokens that are learned from."""
 
 from nanochat_framework.plugins import Registrar, hookimpl
 
@@ -31,4 +31,10 @@ def nanochat_register(registrar: Registrar) -> None:
         config=".config:MtpConfig",
         factory=".mtp:build_mtp",
         summary="Predicts further tokens with heads of its own",
+    )
+    registrar.token_filter(
+        "collider",
+        config=".config:ColliderConfig",
+        factory=".collider:build_collider",
+        summary="Drops tokens that the model predicts well already",
     )

@@ -50,3 +50,13 @@ class MtpConfig(ComponentConfig):
         default="own",
         description="own: a map to the vocabulary for each further token; tied: a (dim, dim) map each, then the model's head.",
     )
+
+
+class ColliderConfig(ComponentConfig):
+    """`[token_filter] name = "collider"`."""
+
+    threshold: float = Field(
+        default=0.1,
+        ge=0,
+        description="Tokens whose cross-entropy is below this are dropped, nats: 0.1 is a probability above 0.905.",
+    )

@@ -29,6 +29,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "norm": ("model", "norm"),
     "residual": ("model", "residual"),
     "objective": ("objective",),
+    "token_filter": ("token_filter",),
     "optimizer": ("optimizer",),
     "quantizer": ("quantizer",),
     "schedule": ("schedule",),

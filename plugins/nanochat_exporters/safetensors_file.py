@@ -1,7 +1,7 @@
 """One safetensors file that is a whole model: tensors under our names, everything else in its metadata.
 
-A tensor that training quantised is two: `NAME.codes` (int8) and `NAME.scales` (float32, as `QuantizedWeight` has them);
-all others are float32 under their own names. Metadata (strings, as safetensors has them):
+A tensor that training quantised is two: `NAME.codes` (int8, or floats of 8 bits) and `NAME.scales` (float32, as
+`QuantizedWeight` has them); all others are float32 under their own names. Metadata (strings, as safetensors has them):
 
 | key | value |
 |---|---|
@@ -90,8 +90,9 @@ def _metadata(bundle: ModelBundle) -> dict[str, str]:
 
 
 def _lines(bundle: ModelBundle) -> tuple[str, ...]:
-    n_quantized = sum(isinstance(tensor, QuantizedWeight) for tensor in bundle.tensors.values())
-    codes = f", {n_quantized} of them as int8 codes and float32 scales" if n_quantized else ""
+    quantized = [tensor for tensor in bundle.tensors.values() if isinstance(tensor, QuantizedWeight)]
+    kinds = " and ".join(sorted({str(tensor.codes.dtype).removeprefix("torch.") for tensor in quantized}))
+    codes = f", {len(quantized)} of them as {kinds} codes and float32 scales" if quantized else ""
     tokenizer = "with its tokenizer" if bundle.tokenizer else "without a tokenizer, for the model has none"
     return (f"{len(bundle.tensors)} tensors{codes}, {tokenizer}: a MODEL for every command of nanochat",)
 

@@ -21,6 +21,7 @@ from nanochat_exporters.huggingface.config_json import CONFIG
 from nanochat_exporters.huggingface.contents import class_of, config_json, placements
 from nanochat_exporters.huggingface.model_card import model_card
 from nanochat_exporters.huggingface.weights import write_json, write_weights
+from nanochat_framework.config.quantization import traits
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle, Rounding
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.build import PRECISIONS
@@ -96,9 +97,13 @@ class HuggingFaceExporter(Exporter):
         notes = []
         if quantized:
             names = ", ".join(sorted({rule.component.name for rule in bundle.quantizers}))
+            rounds = any(traits(rule).rounds_activations() for rule in bundle.quantizers)
+            activations = (
+                "; activations, which training rounded as well, are not rounded by transformers" if rounds else ""
+            )
             notes.append(
                 f"{quantized} matrices are written as the numbers that their {names or 'quantised'} codes and scales stand "
-                f"for; activations, which training rounded as well, are not rounded by transformers"
+                f"for{activations}"
             )
         if self.dtype is not torch.float32:
             notes.append(f"weights are rounded to {self.config.precision}, where they are not such numbers already")

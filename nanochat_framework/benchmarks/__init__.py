@@ -1,0 +1,1 @@
+"""What `nanochat bench` measures."""

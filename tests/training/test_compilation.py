@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -82,3 +83,45 @@ def test_compiled_parts_keep_documents_apart(
         with torch._dynamo.config.patch(error_on_recompile=seed > 1):
             found, expected = (model.hidden(tokens, documents=Documents(ids)) for model in (compiled, eager))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for the CPU needs g++")
+@pytest.mark.parametrize(
+    "quantizer",
+    [
+        {"name": "fp8"},
+        {"name": "fp8", "format": "e5m2", "activation_bits": 0},
+        {"name": "int4", "scale": "learned"},
+        {"name": "ternary", "group_size": 32, "scale": "learned", "warmup": {"steps": 2}},
+        {"name": "int8", "activation_bits": 8, "warmup": {"start_step": 1, "steps": 3}},
+    ],
+    ids=["fp8", "fp8-weights", "learned", "learned-warming-up", "warming-up"],
+)
+def test_every_rounding_trains_compiled_as_it_does_eagerly(
+    tiny_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quantizer: dict[str, Any]
+) -> None:
+    """Through the end of a warm-up, where compiled code is made anew; learned scales and the average move as well."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    steps, losses, modules = 4, [], []
+    for compiled in (False, True):
+        config = tiny_config(
+            **{**changes("gqa-swiglu-tied"), "quantizer": [{"match": "matrix", **quantizer}]},
+            optimizer=[{"match": "*", "name": "adamw", "lr": 1e-3}],
+            train__compile=compiled,
+            train__ema_decay=0.5,
+        )
+        module = TrainModule(config, CPU)
+        modules.append(module)
+        for step in range(1, steps + 1):
+            tokens = random_tokens(4, 17, seed=step % 2)
+            batch = Batch(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous())
+            losses.append(module.step([batch], step).losses["loss"])
+    assert losses[steps:] == pytest.approx(losses[:steps], abs=2e-3)
+    averages = [module.average for module in modules]
+    assert averages[0] is not None and averages[1] is not None
+    for name, eager in averages[0].tensors.items():
+        torch.testing.assert_close(averages[1].tensors[name], eager, rtol=0, atol=2.1e-3, msg=name)
+    scales = [p for p in modules[1].parameters if p.role == "quantizer_scale"]
+    assert bool(scales) == ("scale" in quantizer)
+    assert all(parameter.tensor.grad is not None and parameter.tensor.grad.any() for parameter in scales)

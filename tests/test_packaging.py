@@ -48,6 +48,10 @@ def test_commands_and_presets_come_with_the_wheel(site: Path, tmp_path: Path) ->
     assert str(site) in where
 
 
+def test_the_benchmark_comes_with_the_wheel(site: Path) -> None:
+    assert (site / "nanochat_framework" / "benchmarks" / "optimizers.toml").is_file()
+
+
 def test_a_run_from_the_wheel(site: Path, tmp_path: Path) -> None:
     options = ["--dataset", "synthetic", "--set", "train.steps=2", "--set", "schedule.warmup_steps=0", "--quiet"]
     done = _run(site, tmp_path, "-m", "nanochat_framework", "train", "tiny-cpu", "--run", "x", *options)

@@ -148,11 +148,16 @@ class MemoryPlan:
             temporaries=temporaries,
             data=self._data(tokens),
             allocator=self._allocator(tokens),
-            libraries=library_bytes(
-                self.device, traces=train.activation_checkpointing != "none", compiles=train.compile
-            ),
+            libraries=self._libraries(),
             runtime=runtime_bytes(self.device),
         )
+
+    def _libraries(self) -> int:
+        """What computing takes, and on a CPU what optimizers import for themselves."""
+        train = self.config.train
+        traces = train.activation_checkpointing != "none"
+        of_optimizers = sum(group.libraries for group in self.groups) if self.device == "cpu" else 0
+        return library_bytes(self.device, traces=traces, compiles=train.compile) + of_optimizers
 
     def largest_batch_size(self, memory_bytes: int) -> int | None:
         """The largest micro-batch that fits, 0 if none does, None if an optimizer's state is unknown."""

@@ -3,7 +3,8 @@
 An optimizer's configuration may say both, without torch: `state_bytes_per_parameter` (a number) or `state_bytes(shapes)`
 (bytes, where the shapes matter), and `workspace_bytes(shapes)` (bytes that one update of parameters of these shapes needs
 for a moment). Without the first
-the plan says "unknown"; without the second it assumes one float32 copy of the group.
+the plan says "unknown"; without the second it assumes one float32 copy of the group. `library_bytes` (a number) is what
+packages that it alone imports take in the process's own memory.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ FP32 = 4
 
 @dataclass(frozen=True)
 class GroupMemory:
-    """One `[[optimizer]]` table: what it takes and what that costs. `state` is None if the optimizer does not say."""
+    """One `[[optimizer]]` table: what it takes and what that costs. `state` is None if the optimizer does not say.
+
+    `libraries` are bytes of the process, not of a GPU.
+    """
 
     optimizer: str
     match: str
     parameters: int
     state: int | None
     workspace: int
+    libraries: int = 0
 
 
 def optimizer_groups(config: RunConfig, inventory: Inventory) -> list[GroupMemory]:
@@ -59,4 +64,5 @@ def _group(rule: OptimizerRule, specs: Sequence[TensorSpec]) -> GroupMemory:
         parameters=parameters,
         state=state if by_shape is None else int(by_shape(shapes)),
         workspace=FP32 * parameters if workspace is None else int(workspace(shapes)),
+        libraries=int(getattr(settings, "library_bytes", 0)),
     )

@@ -54,6 +54,11 @@ class Adamw8bitConfig(AdamwConfig):
         "take a fifth of the time and a fraction of the temporaries.",
     )
 
+    @property
+    def library_bytes(self) -> int:
+        """torchao, torch's tracer and, compiled, its compiler, in the process's own memory (measured on a CPU)."""
+        return 178_000_000 if self.compile else 118_000_000
+
     def state_bytes(self, shapes: Sequence[Shape]) -> int:
         """Codes, scales and two tables of 256 values for a tensor in 8 bits, float32 for one that is not; a count."""
         total = 0

@@ -56,6 +56,25 @@ def test_groups_take_what_their_rules_match(tiny_config: Callable[..., RunConfig
     assert (matrices.state, matrices.workspace) == (matrices.parameters, 64 * 96)
 
 
+class ImportingConfig(TalkingConfig):
+    """A stranger's optimizer that stands on a package of its own."""
+
+    library_bytes: ClassVar[int] = 5_000_000
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 10_000_000), ("cuda", 0)])
+def test_what_an_optimizer_imports_is_in_the_process(
+    tiny_config: Callable[..., RunConfig], device: str, expected: int
+) -> None:
+    plans = [
+        plan_memory(_with_optimizer(tiny_config(hardware__device=device), settings))
+        for settings in (TalkingConfig(), ImportingConfig())
+    ]
+    lean, importing = (plan.row(1) for plan in plans)
+    assert importing.libraries - lean.libraries == expected
+    assert importing.total - lean.total == expected
+
+
 def test_a_silent_optimizer_makes_the_plan_a_lower_bound(tiny_config: Callable[..., RunConfig]) -> None:
     silent = _with_optimizer(tiny_config(), SilentConfig())
     plan = plan_memory(silent)

@@ -9,9 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from nanochat_framework.contracts.model import LanguageModel
+from nanochat_framework.data.loader import Batch
+from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.plugins.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,18 @@ class Objective(nn.Module, ABC):
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = weight
+
+    def prepare(self, registry: Registry, tokenizer: Tokenizer | None, precision: str, device: torch.device) -> None:
+        """Called once before training, resumed training too; a term that reads another model does it here.
+
+        `tokenizer` is the data's, None where there is none; `precision` is `train.precision`. Raises UsageError where what
+        is read does not fit. Planning builds the objective and never calls this.
+        """
+        return
+
+    def begin(self, batch: Batch) -> None:
+        """Called with each micro-batch of training before its forward pass."""
+        return
 
     @abstractmethod
     def count(self, targets: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.data.loader import Batch
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.plugins import load_plugins
+from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.process_memory import forget_peak, peak_bytes, resident_bytes
 from nanochat_framework.training.setup import configure_process
@@ -30,7 +31,7 @@ LEAST_STEPS, WARMUP_STEPS = 4, 2
 """The allocator's holes and the optimizers' state are there after two steps; timing begins with the third."""
 
 
-def measure(config: RunConfig, device: torch.device, seconds: float) -> dict[str, Any]:
+def measure(config: RunConfig, registry: Registry, device: torch.device, seconds: float) -> dict[str, Any]:
     """Train for `seconds`, at least LEAST_STEPS steps.
 
     Returns the median time of a step, tokens per second, the bytes that the process took before anything was built
@@ -40,6 +41,7 @@ def measure(config: RunConfig, device: torch.device, seconds: float) -> dict[str
     _warm_up(device)
     idle = _forget(device)
     module = TrainModule(config, device)
+    module.prepare_objectives(registry)
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < LEAST_STEPS or time.perf_counter() - begin < seconds:
@@ -104,7 +106,7 @@ def main() -> int:
     config = validate(json.load(sys.stdin), registry, lambda location: "the configuration")
     device = configure_process(config, registry)
     try:
-        result = measure(config, device, float(sys.argv[1]))
+        result = measure(config, registry, device, float(sys.argv[1]))
     except Exception as error:
         raise (explained(config, device.type, None) if is_out_of_memory(error) else error) from error
     json.dump(result, sys.stdout)

@@ -105,6 +105,7 @@ def prepare(
     data = TrainingData(config)
     plan = data.plan(world.size)
     module = TrainModule(config, device, world)
+    module.prepare_objectives(registry, data.tokenizer)
     store = CheckpointStore(run.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
     if checkpoint and meta:

@@ -16,12 +16,14 @@ from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.objective import Objective
 from nanochat_framework.contracts.optimizer import NamedParameter
 from nanochat_framework.data.loader import Batch
+from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.build import PRECISIONS, build_model
 from nanochat_framework.model.diagnostics import recording
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantization import set_scale_gradients, set_warmup
+from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, LOSS_KEPT, HeadLoss, Sums
@@ -85,6 +87,14 @@ class TrainModule:
             found += named_parameters(objective, prefix=f"objective.{name}.")
         return found
 
+    def prepare_objectives(self, registry: Registry, tokenizer: Tokenizer | None = None) -> None:
+        """Let the objectives read what they need besides the model; to be called before the first step.
+
+        `tokenizer` is the data's. Raises UsageError where what they read does not fit.
+        """
+        for objective in self.objectives.values():
+            objective.prepare(registry, tokenizer, self.config.train.precision, self.device)
+
     def step(self, batches: Sequence[Batch], step: int) -> StepResult:
         """Forward, backward and update on this process's micro-batches of one step.
 
@@ -133,6 +143,8 @@ class TrainModule:
 
         Returns its sums of the head's terms, its share of the mean auxiliary losses, and of their weighted total.
         """
+        for objective in self.objectives.values():
+            objective.begin(batch)
         with collecting() as collected, self.skipping.forward(batch.tokens.shape) as kept:
             hidden = self.model.hidden(batch.tokens, documents=batch.documents)
         weighted = [weight * loss / n_micro_batches for losses in collected.values() for weight, loss in losses]

@@ -32,6 +32,12 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".mtp:build_mtp",
         summary="Predicts further tokens with heads of its own",
     )
+    registrar.objective(
+        "distillation",
+        config=".config:DistillationConfig",
+        factory=".distillation:build_distillation",
+        summary="Learns the next token's distribution from a trained model",
+    )
     registrar.token_filter(
         "collider",
         config=".config:ColliderConfig",

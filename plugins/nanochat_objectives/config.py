@@ -52,6 +52,25 @@ class MtpConfig(ComponentConfig):
     )
 
 
+class DistillationConfig(ComponentConfig):
+    """`name = "distillation"`: learning from a teacher."""
+
+    teacher: str = Field(
+        description="Run, checkpoint folder or model file of the same vocabulary; it is read again at each start."
+    )
+    weight: float = Field(
+        default=1.0, ge=0, description="Factor of the term in the loss, to which cross-entropy is added with 1."
+    )
+    temperature: float = Field(
+        default=2.0, gt=0, le=100, description="Divides the scores of both models before their softmax."
+    )
+    top_k: int = Field(
+        default=64,
+        ge=0,
+        description="Likeliest tokens of the teacher that are compared one by one, and the others as one; 0: each one.",
+    )
+
+
 class ColliderConfig(ComponentConfig):
     """`[token_filter] name = "collider"`."""
 

@@ -67,7 +67,10 @@ class RmsNorm:
 
 @dataclass(frozen=True)
 class Rotary:
-    """Rotary positions (Su et al. 2021, arXiv 2104.09864): pairs (i, i + head_dim/2), frequency theta^(-2i/head_dim)."""
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864): pairs (i, i + head_dim/2), frequency theta^(-2i/head_dim).
+
+    With a `head_dim` below that of the attention, only the first so many channels of a head are turned.
+    """
 
     theta: float
     head_dim: int

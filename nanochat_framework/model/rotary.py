@@ -9,6 +9,7 @@ from torch import Tensor, nn
 class RotaryEmbedding(nn.Module):
     """Turns pairs (i, i + head_dim/2) of a head by position · theta^(-2i/head_dim). Holds no parameters.
 
+    Of a wider head the first `head_dim` channels are turned, the others stay as they are (Qwen3.5's partial rotation).
     Tables are float32, made for max_seq_len positions at first use and grown on demand.
     """
 
@@ -33,7 +34,7 @@ class RotaryEmbedding(nn.Module):
         return self._cos[places], self._sin[places]
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotate x (batch, heads, seq, head_dim); computed in float32, returned in x's dtype."""
-        first, second = x.float().chunk(2, dim=-1)
-        rotated = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-        return rotated.to(x.dtype)
+        """Rotate x (batch, heads, seq, head_dim or more); computed in float32, returned in x's dtype."""
+        first, second = x[..., : self.head_dim].float().chunk(2, dim=-1)
+        turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
+        return turned if x.shape[-1] == self.head_dim else torch.cat((turned, x[..., self.head_dim :]), dim=-1)

@@ -19,6 +19,12 @@ class GqaConfig(PartConfig):
     n_kv_heads: int = Field(gt=0, description="Key/value heads; divides n_heads.")
     head_dim: int = Field(gt=0, multiple_of=2, description="Width of a head, in channels; even.")
     rope_theta: float = Field(default=10000.0, gt=0, description="Base of the rotary frequencies.")
+    rotary_dim: int | None = Field(
+        default=None,
+        gt=0,
+        multiple_of=2,
+        description="Channels of a head that turn by position, the first ones; even. Absent: all. Qwen3.5 turns a quarter.",
+    )
     qk_norm: bool = Field(
         default=False,
         description="Whether queries and keys are normalised, head by head, before they are rotated (Qwen3).",
@@ -36,7 +42,14 @@ class GqaConfig(PartConfig):
     def _heads_divide(self) -> Self:
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"n_kv_heads {self.n_kv_heads} must divide n_heads {self.n_heads}")
+        if self.turned > self.head_dim:
+            raise ValueError(f"rotary_dim {self.rotary_dim} is more than head_dim {self.head_dim}")
         return self
+
+    @property
+    def turned(self) -> int:
+        """Channels that turn by position, said or not."""
+        return self.rotary_dim or self.head_dim
 
     def describe(self, place: Place) -> SoftmaxAttention:
         """Four maps around one attention."""
@@ -57,7 +70,7 @@ class GqaConfig(PartConfig):
             n_heads=self.n_heads,
             n_kv_heads=self.n_kv_heads,
             head_dim=self.head_dim,
-            rotary=Rotary(self.rope_theta, self.head_dim),
+            rotary=Rotary(self.rope_theta, self.turned),
             scale=self.head_dim**-0.5,
             query_norm=norm("query_norm"),
             key_norm=norm("key_norm"),

@@ -34,7 +34,7 @@ class GroupedQueryAttention(Attention):
         self.key = Linear(place.dim, shared, heads=config.n_kv_heads)
         self.value = Linear(place.dim, shared, heads=config.n_kv_heads)
         self.output = Linear(inner, place.dim, init_scale=(2 * place.n_layers) ** -0.5)
-        self.rotary = RotaryEmbedding(config.head_dim, config.rope_theta, place.max_seq_len)
+        self.rotary = RotaryEmbedding(config.turned, config.rope_theta, place.max_seq_len)
         self.gate = Linear(place.dim, inner, heads=config.n_heads) if config.output_gate else None
         self.kernels, self.qk_norm_eps = active(), config.qk_norm_eps
         gained = config.qk_norm and config.qk_norm_affine

@@ -113,3 +113,30 @@ def test_the_gate_is_a_sigmoid_on_the_mixture() -> None:
             getattr(plain, part).weight.copy_(getattr(ours, part).weight)
         ours.gate.weight.zero_()
         torch.testing.assert_close(ours(_x(), positions), 0.5 * plain(_x(), positions))
+
+
+@pytest.mark.parametrize("turned", [2, 4, 8])
+def test_the_gate_and_partial_rotation_are_qwen35s(turned: int) -> None:
+    """Its gate stands behind each head's query in one matrix, and its norms count from 1."""
+    ours = _ours(output_gate=True, qk_norm=True, rotary_dim=turned, rope_theta=5000.0)
+    rope = {"rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": turned / 8}
+    config = transformers.Qwen3_5TextConfig(**SIZES, layer_types=["full_attention"], rope_parameters=rope)
+    model = transformers.Qwen3_5TextModel(config)
+    theirs = model.layers[0].self_attn
+    assert ours.gate is not None and ours.query_norm is not None and ours.key_norm is not None
+    with torch.no_grad():
+        both = torch.stack([ours.query.weight.view(4, 8, 32), ours.gate.weight.view(4, 8, 32)], dim=1)
+        theirs.q_proj.weight.copy_(both.view(-1, 32))
+        for name, part in {"k_proj": "key", "v_proj": "value", "o_proj": "output"}.items():
+            getattr(theirs, name).weight.copy_(getattr(ours, part).weight)
+        theirs.q_norm.weight.copy_(ours.query_norm - 1)
+        theirs.k_norm.weight.copy_(ours.key_norm - 1)
+        x = _x()
+        expected = _layer(model, x)
+        actual = ours(x, new_positions(0, x.shape[1], x.device))
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_more_channels_turn_than_there_are() -> None:
+    with pytest.raises(ValueError, match="rotary_dim 10 is more than head_dim 8"):
+        _ours(rotary_dim=10)

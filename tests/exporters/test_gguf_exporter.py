@@ -351,7 +351,11 @@ def add_tensor(contents: Contents) -> Contents:
         (set_key("llama.expert_count", 8, foreign=True), "llama.expert_used_count is None"),
         (set_key("llama.block_count", 10**6, foreign=True), "more than the file has tensors"),
         (set_key("llama.rope.scaling.type", "yarn", foreign=True), "scales its rotary positions"),
-        (set_key("llama.rope.dimension_count", 32, foreign=True), "rope.dimension_count is not the width of a head"),
+        (
+            set_key("llama.rope.dimension_count", 32, foreign=True),
+            "blocks.0.attention turns 32 of 64 channels .* do not describe a llama model",
+        ),
+        (set_key("llama.attention.value_length", 32, foreign=True), "value_length is not the width of a head"),
         (set_key("llama.attention.head_count", 0, foreign=True), "head_count is 0"),
         (set_key("llama.attention.head_count_kv", 3, foreign=True), "n_kv_heads 3 must divide"),
         (set_key("llama.attention.layer_norm_rms_epsilon", None, foreign=True), "epsilon is None"),

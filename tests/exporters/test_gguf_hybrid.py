@@ -70,6 +70,9 @@ def test_keys_and_tensors(registry: Registry) -> None:
         "inner_size": 192,
     }
     assert keys["qwen35.rope.dimension_sections"] == [6, 5, 5, 0]
+    partly = {**attention("lf"), "full": {**FULL, "rotary_dim": 8}}
+    keys = stock.keys(QWEN35, describe(registry, attention=partly))
+    assert keys["qwen35.rope.dimension_sections"] == [2, 1, 1, 0] and keys["qwen35.rope.dimension_count"] == 8
 
 
 MOE = {"name": "moe", "n_experts": 3, "hidden_dim": 256, "shared_hidden_dim": 512, "shared_gate": True}
@@ -212,7 +215,8 @@ def test_moved_columns_are_rounded_where_they_lie(registry: Registry, tmp_path: 
 @torch.no_grad()
 def test_a_foreign_file_is_read(registry: Registry, tmp_path: Path, architecture: str) -> None:
     mixture = {"ffn": MOE} if architecture == "qwen35moe" else {}
-    _, bundle = build(registry, TERNARY, attention=attention("fl", head_dim=64), tie_embeddings=False, **mixture)
+    mixers = {**attention("fl", head_dim=64), "full": {**FULL, "rotary_dim": 8}}
+    _, bundle = build(registry, TERNARY, attention=mixers, tie_embeddings=False, **mixture)
     path = tmp_path / "model.gguf"
     export(bundle, path, architecture=architecture)
     again = GgufImporter().load(rewrite(path, tmp_path / "foreign.gguf", without_our_keys), registry)
@@ -258,7 +262,7 @@ def test_values_that_contradict_the_tensor(
         ),
         ("attention.recurrent_layers", [True], "not one truth value for each of 2 layers"),
         ("ssm.state_size", 0, "ssm.state_size is 0"),
-        ("rope.dimension_count", 8, "rope.dimension_count is not the width of a head"),
+        ("rope.dimension_count", 8, r"dimension_sections is \[6, 5, 5, 0\]; for text alone it is \[2, 1, 1, 0\]"),
     ],
 )
 def test_foreign_keys_that_the_decoder_cannot_follow(

@@ -189,7 +189,7 @@ def test_details_it_lacks_are_named(registry: Registry) -> None:
     wide = Linear(TensorSpec("blocks.1.ffn.gate.weight", (768, 256), "matrix"))
     blocks = {
         "no rotary": replace(block, mixer=replace(mixer, rotary=None)),
-        "turns 32 of 64 channels": replace(block, mixer=replace(mixer, rotary=Rotary(1e4, 32))),
+        "turns 32 of 64 channels by position": replace(block, mixer=replace(mixer, rotary=Rotary(1e4, 32))),
         "scales its scores by 1": replace(block, mixer=replace(mixer, scale=1.0)),
         "blocks.1.attention.query.bias is a bias": replace(
             block, mixer=replace(mixer, query=replace(mixer.query, bias=bias))

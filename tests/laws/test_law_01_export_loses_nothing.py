@@ -65,9 +65,14 @@ QWEN35_CASES: dict[str, dict[str, Any]] = {
         "attention": {**HYBRID, "linear": {**DELTANET, "n_value_heads": 2, "head_dim": 128}},
         "tie_embeddings": False,
     },
-    # value heads move with parts of scale groups, and the layers follow no interval
+    # value heads move with parts of scale groups, the layers follow no interval, and heads turn in part
     "qwen35-groups-apart": {
-        "attention": {**HYBRID, "pattern": ["full", "linear"], "linear": {**DELTANET, "n_value_heads": 8}}
+        "attention": {
+            **HYBRID,
+            "pattern": ["full", "linear"],
+            "full": {**GATED, "rotary_dim": 12},
+            "linear": {**DELTANET, "n_value_heads": 8},
+        }
     },
 }
 QWEN35_MOE_CASES: dict[str, dict[str, Any]] = {

@@ -145,8 +145,9 @@ def _checked_attention(architecture: StockArchitecture, mixer: SoftmaxAttention)
         raise CannotCarry(f"{part} does{not_ours} normalise its heads (qk_norm); {name}'s attention does{not_theirs}")
     if mixer.rotary is None:
         raise CannotCarry(f"{part} has no rotary positions; {name}'s attention has")
-    if mixer.rotary.head_dim != mixer.head_dim:
-        raise CannotCarry(f"{part} turns {mixer.rotary.head_dim} of {mixer.head_dim} channels by position")
+    if mixer.rotary.head_dim != mixer.head_dim and not architecture.gated:
+        turned = f"{mixer.rotary.head_dim} of {mixer.head_dim} channels"
+        raise CannotCarry(f"{part} turns {turned} by position (rotary_dim), {name} all")
     if abs(mixer.scale - mixer.head_dim**-0.5) > 1e-12:
         raise CannotCarry(f"{part} scales its scores by {mixer.scale:g}, {name} by 1 / sqrt(head_dim)")
     for linear in (mixer.query, mixer.key, mixer.value, mixer.output, *([mixer.gate] if mixer.gate else [])):

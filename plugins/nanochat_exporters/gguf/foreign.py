@@ -22,9 +22,11 @@ def model_table(file: GgufFile) -> dict[str, Any]:
     dim, n_heads = (_integer(keys, at + key, where) for key in ("embedding_length", "attention.head_count"))
     eps = _number(keys, at + "attention.layer_norm_rms_epsilon", where, None)
     head_dim = _integer(keys, at + "attention.key_length", where, dim // n_heads)
-    for key in (at + "rope.dimension_count", at + "attention.value_length"):
-        if _integer(keys, key, where, head_dim) != head_dim:
-            raise UsageError(f"{where}: {key} is not the width of a head ({head_dim}), as the decoder needs")
+    turned = _integer(keys, at + "rope.dimension_count", where, head_dim)
+    if _integer(keys, at + "attention.value_length", where, head_dim) != head_dim:
+        raise UsageError(
+            f"{where}: {at}attention.value_length is not the width of a head ({head_dim}), as the decoder needs"
+        )
     n_layers = _integer(keys, at + "block_count", where)
     if n_layers > len(file.tensors):
         raise UsageError(f"{where}: {at}block_count is {n_layers}, more than the file has tensors")
@@ -34,6 +36,7 @@ def model_table(file: GgufFile) -> dict[str, Any]:
         "n_kv_heads": _integer(keys, at + "attention.head_count_kv", where, n_heads),
         "head_dim": head_dim,
         "rope_theta": _number(keys, at + "rope.freq_base", where, 10000.0),
+        **({"rotary_dim": turned} if turned != head_dim else {}),
         **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
     }
     table = file.tensors.get("token_embd.weight")
@@ -55,7 +58,8 @@ def model_table(file: GgufFile) -> dict[str, Any]:
 
 def _hybrid(keys: Mapping[str, Any], at: str, where: str, full: dict[str, Any], n_layers: int) -> dict[str, Any]:
     """Gated attention in some layers, delta nets in the others."""
-    sections, expected = keys.get(at + "rope.dimension_sections"), hybrid.rotary_sections(full["head_dim"] // 2)
+    turned = full.get("rotary_dim", full["head_dim"])
+    sections, expected = keys.get(at + "rope.dimension_sections"), hybrid.rotary_sections(turned // 2)
     if sections != expected:
         raise UsageError(f"{where}: {at}rope.dimension_sections is {sections!r}; for text alone it is {expected}")
     interval = _integer(keys, at + "full_attention_interval", where, 4)

@@ -21,10 +21,10 @@ MINUS_EXP = Function(lambda log: -torch.exp(log), lambda rate: torch.log(-rate))
 
 def keys(description: ModelDescription, shape: Shape) -> dict[str, Value]:
     """Keys of rotary sections, of delta nets, and of which layers have them."""
-    net = shape.recurrence
-    assert shape.attention is not None and net is not None
+    net, rotary = shape.recurrence, shape.attention.rotary
+    assert net is not None and rotary is not None
     found: dict[str, Value] = {
-        "rope.dimension_sections": rotary_sections(shape.attention.head_dim // 2),
+        "rope.dimension_sections": rotary_sections(rotary.head_dim // 2),
         "ssm.conv_kernel": net.convolution.shape[1],
         "ssm.state_size": net.head_dim,
         "ssm.group_count": net.n_heads,

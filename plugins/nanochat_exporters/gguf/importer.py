@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from nanochat_exporters.config import GgufImporterConfig
-from nanochat_exporters.gguf import dialect, foreign
+from nanochat_exporters.gguf import dialect
 from nanochat_exporters.gguf.architectures import NAMES, best_fit, named
 from nanochat_exporters.gguf.blocks import BLOCK_TYPES
 from nanochat_exporters.gguf.chat_template import CHATML_TEMPLATE
 from nanochat_exporters.gguf.contents import CannotCarry
 from nanochat_exporters.gguf.file_reader import GgufFile, as_float32
+from nanochat_exporters.gguf.foreign import model_table
 from nanochat_exporters.gguf.placement import Placement, scatter
 from nanochat_exporters.gguf.provenance import Rebuilt, rebuild, with_exact_values
 from nanochat_exporters.gguf.stock import placements
@@ -35,7 +36,7 @@ class GgufImporter(Importer):
         with GgufFile(path) as file:
             rebuilt = _configuration(file, registry)
             description: ModelDescription = rebuilt.model.config.describe()
-            places = _placements(file, description)
+            places = _placements(file, description, rebuilt.foreign)
             _expect_no_others(file, places)
             tensors = {name: one for place in places for name, one in _read(file, place, rebuilt).items()}
             metadata = {
@@ -68,10 +69,10 @@ def _configuration(file: GgufFile, registry: Registry) -> Rebuilt:
         return rebuilt
     if architecture == dialect.ARCHITECTURE:
         raise UsageError(f"{file.path}: the key nanochat.format_version is missing; the file is damaged")
-    return Rebuilt(select_model(foreign.model_table(file), str(file.path), registry), (), {}, foreign=True)
+    return Rebuilt(select_model(model_table(file), str(file.path), registry), (), {}, foreign=True)
 
 
-def _placements(file: GgufFile, description: ModelDescription) -> list[Placement]:
+def _placements(file: GgufFile, description: ModelDescription, foreign: bool) -> list[Placement]:
     architecture = file.keys["general.architecture"]
     if architecture == dialect.ARCHITECTURE:
         known = all(part.tensors is not None for part in description.opaque())
@@ -80,6 +81,8 @@ def _placements(file: GgufFile, description: ModelDescription) -> list[Placement
     try:
         return placements(named(architecture, best_fit(description).experts), description)
     except CannotCarry as reason:
+        if foreign:
+            raise UsageError(f"{file.path}: {reason}; its keys do not describe a {architecture} model") from None
         raise UsageError(
             f"{file.path}: its nanochat.model is no {architecture} model ({reason}); the file is damaged"
         ) from None

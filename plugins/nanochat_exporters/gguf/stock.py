@@ -38,7 +38,7 @@ def keys(architecture: StockArchitecture, description: ModelDescription) -> dict
         "attention.key_length": attention.head_dim,
         "attention.value_length": attention.head_dim,
         "attention.layer_norm_rms_epsilon": shape.eps,
-        "rope.dimension_count": attention.head_dim,
+        "rope.dimension_count": attention.rotary.head_dim,
         "rope.freq_base": attention.rotary.theta,
         "vocab_size": description.vocab_size,
     }

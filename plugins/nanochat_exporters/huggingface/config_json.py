@@ -72,7 +72,7 @@ def _refuse(config: Mapping[str, Any], where: str) -> None:
     if scaling != "default":
         raise UsageError(f"{where}: rope scaling {scaling!r}: the decoder does not scale its rotary positions")
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise UsageError(f"{where}: partial_rotary_factor: the decoder rotates whole heads")
+        raise UsageError(f"{where}: partial_rotary_factor: llama and qwen3 turn whole heads")
     if config.get("hidden_act", "silu") != "silu":
         raise UsageError(f"{where}: hidden_act is {config['hidden_act']!r}; the decoder's gated feed-forward has silu")
     if config.get("use_sliding_window") or "sliding_attention" in (config.get("layer_types") or ()):

@@ -124,7 +124,10 @@ def test_configurations_of_older_versions_are_read(registry: Registry, tmp_path:
         ({"mlp_bias": True}, "mlp_bias is true"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None}, "rope scaling 'linear'"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "rope scaling 'llama3'"),
-        ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "rotates whole heads"),
+        (
+            {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+            "llama and qwen3 turn whole heads",
+        ),
         ({"model_type": "qwen3", "use_sliding_window": True}, "some layers have a sliding window"),
         ({"model_type": "qwen3", "layer_types": ["full_attention", "sliding_attention"]}, "sliding window"),
         ({"model_type": "qwen3"}, "has no tensor model.layers.0.self_attn.q_norm.weight"),

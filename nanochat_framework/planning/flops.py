@@ -25,6 +25,7 @@ from nanochat_framework.model.description import (
     SoftmaxAttention,
 )
 from nanochat_framework.planning.inventory import Inventory
+from nanochat_framework.planning.parameters import resting_parameters
 
 TRAINING_PER_FORWARD = 3
 
@@ -40,7 +41,7 @@ class FlopsPerToken:
     full_attention: int
     """The same with every position seeing all seq_len keys."""
     parameters: int
-    """Of the model, for the rule of thumb."""
+    """Of the model, those that a token passes by, for the rule of thumb."""
     estimated: tuple[str, ...] = ()
 
     @property
@@ -60,7 +61,7 @@ class FlopsPerToken:
 
     @property
     def training_6n(self) -> int:
-        """The rule of thumb: 6 x parameters (Kaplan et al. 2020, arXiv 2001.08361), blind to attention and look-ups."""
+        """The rule of thumb: 6 x active parameters (Kaplan et al. 2020, arXiv 2001.08361), blind to attention and look-ups."""
         return 6 * self.parameters
 
 
@@ -79,7 +80,7 @@ def flops_per_token(inventory: Inventory, seq_len: int) -> FlopsPerToken:
         products=products,
         attention=pairs * (seq_len + 1) / 2,
         full_attention=pairs * seq_len,
-        parameters=sum(tensor.spec.size for tensor in inventory.model),
+        parameters=sum(tensor.spec.size for tensor in inventory.model) - resting_parameters(description),
         estimated=_without_description(inventory),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from nanochat_framework.model.description import MixtureOfExperts, ModelDescription, TensorSpec, walk
 from nanochat_framework.planning.inventory import Inventory, PlannedTensor
 
 
@@ -21,10 +22,12 @@ class Part:
 class ParameterCount:
     """The parameters of a model, exactly: the sum of its tensors' elements.
 
-    `objectives` counts what terms of the loss own (multi-token prediction heads), which `total` leaves out.
+    `active` are those that a single token passes by: `total` less the experts it is not sent to. `objectives` counts what
+    terms of the loss own (multi-token prediction heads), which `total` leaves out.
     """
 
     total: int
+    active: int
     parts: tuple[Part, ...]
     by_role: dict[str, int]
     objectives: dict[str, int]
@@ -42,12 +45,21 @@ def count_parameters(inventory: Inventory) -> ParameterCount:
     objectives: Counter[str] = Counter()
     for tensor in inventory.objectives:
         objectives[tensor.part] += tensor.spec.size
+    total = sum(tensor.spec.size for tensor in inventory.model)
     return ParameterCount(
-        total=sum(tensor.spec.size for tensor in inventory.model),
+        total=total,
+        active=total - resting_parameters(inventory.description),
         parts=tuple(_parts(inventory.model)),
         by_role=dict(by_role),
         objectives=dict(objectives),
     )
+
+
+def resting_parameters(description: ModelDescription | None) -> int:
+    """Parameters of the experts that a token is not sent to, of all layers."""
+    mixtures = [part for part in walk(description) if isinstance(part, MixtureOfExperts)]
+    resting = tuple(expert for mixture in mixtures for expert in mixture.experts[mixture.n_active :])
+    return sum(spec.size for spec in walk(resting) if isinstance(spec, TensorSpec))
 
 
 def _parts(tensors: tuple[PlannedTensor, ...]) -> list[Part]:

@@ -202,6 +202,7 @@ def default_batch_sizes(configured: int) -> list[int]:
 def _parameters(count: ParameterCount) -> dict[str, Any]:
     return {
         "total": count.total,
+        "active": count.active,
         "parts": [_part(part, count) for part in count.parts],
         "by_role": count.by_role,
         "objectives": count.objectives,

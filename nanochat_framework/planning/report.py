@@ -23,6 +23,8 @@ def _parameters(plan: Plan) -> str:
         rows.append(_line(name, part, count))
         rows += [_line(f"  {inner.name}", inner, count) for inner in part.parts]
     rows.append(("total", f"{count.total:,}", ""))
+    if count.active < count.total:
+        rows.append(("active for a token", f"{count.active:,}", f"{100 * count.active / count.total:.1f} %"))
     rows += [(f"objective {name}, apart", f"{size:,}", "") for name, size in count.objectives.items()]
     return f"{plan.name}: {format_count(count.total)} parameters\n\n" + table(rows)
 

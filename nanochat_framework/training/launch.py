@@ -13,6 +13,8 @@ import torch.distributed as dist
 from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
+from nanochat_framework.planning.inventory import describe
+from nanochat_framework.planning.parameters import resting_parameters
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.runs.status import StatusFile
@@ -198,6 +200,8 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
         return
     module, trainer, world = prepared.trainer.module, prepared.trainer, prepared.trainer.world
     parameters = sum(p.tensor.numel() for p in module.parameters)
+    resting = resting_parameters(describe(module.config))
+    active = f" ({parameters - resting:,} active for a token)" if resting else ""
     train = module.config.train
     plan = trainer.loader.plan
     tokens = plan.phase(trainer.step).tokens_per_step
@@ -205,7 +209,8 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
     begin = f"from step {trainer.step} " if trainer.step else ""
     end = f"to step {train.steps}" if train.max_hours is None else f"for {train.max_hours:g} hours, steps"
     print(
-        f"{prepared.run.path}: {parameters:,} parameters on {where}, {train.precision}; {begin}{end} of {tokens:,} tokens each",
+        f"{prepared.run.path}: {parameters:,} parameters{active} on {where}, {train.precision}; {begin}{end} of "
+        f"{tokens:,} tokens each",
         file=sys.stderr,
     )
     shares = [] if train.steps is None else introduction(plan, train.steps)

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-import tomli
 
+from nanochat_exporters.gguf.architectures import best_fit
+from nanochat_exporters.gguf.contents import CannotCarry
+from nanochat_exporters.gguf.stock import placements
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.model.description import MixtureOfExperts, SoftmaxAttention
 from nanochat_framework.planning.inventory import take_inventory
 from nanochat_framework.planning.parameters import count_parameters
 from nanochat_framework.planning.plan import make_plan
@@ -25,6 +28,12 @@ SIZES = {
     "nano_125m": (123_551_232, 125e6),
     "nano_1b": (1_099_157_504, 1.1e9),
     "large_7b": (7_000_559_616, 7.0e9),
+    "nano_125m_gqa": (121_326_336, 125e6),
+    "nano_125m_mhc": (121_326_456, 125e6),
+    "small_560m": (555_987_520, 560e6),
+    "medium_3b": (2_995_015_680, 3e9),
+    "medium_3b_moe": (2_943_827_712, 3e9),
+    "medium_3b_moe_mhc": (2_943_829_504, 3e9),
     "nanochat_d20": (560_988_160, 561e6),
     "nanochat_d26": (1_081_999_360, 1.08e9),
     "nanochat_d32": (1_879_048_192, 1.88e9),
@@ -37,6 +46,12 @@ TRAINING = {
     "nano_125m": (50_000, 500, 8, 4, 512, 0.02),
     "nano_1b": (100_000, 2_000, 4, 8, 1024, 0.02),
     "large_7b": (300_000, 8_000, 1, 32, 4096, 0.008),
+    "nano_125m_gqa": (50_000, 500, 8, 4, 2048, 0.02),
+    "nano_125m_mhc": (50_000, 500, 8, 4, 2048, 0.02),
+    "small_560m": (100_000, 2_000, 4, 8, 4096, 0.02),
+    "medium_3b": (200_000, 4_000, 1, 32, 8192, 0.02),
+    "medium_3b_moe": (200_000, 4_000, 1, 32, 8192, 0.02),
+    "medium_3b_moe_mhc": (200_000, 4_000, 1, 32, 8192, 0.02),
     "nanochat_d20": (21_400, 0, 32, 8, 2048, 0.02),
     "nanochat_d26": (41_275, 0, 32, 8, 2048, 0.02),
     "nanochat_d32": (71_680, 0, 32, 8, 2048, 0.02),
@@ -72,6 +87,7 @@ def test_the_header_states_the_size_to_the_parameter(name: str, registry: Regist
     assert stated is not None
     count = count_parameters(take_inventory(_load(name, registry)))
     assert int(stated[1].replace(",", "")) == count.total
+    assert (f"Active for a token: {count.active:,}." in _header(name)) is (count.active < count.total)
     for part in count.parts:
         assert f"{part.parameters:,}" in _header(name), f"the header leaves out {part.name}"
 
@@ -109,7 +125,8 @@ def test_training_values_are_the_seeds(name: str, registry: Registry) -> None:
     last = 0.0 if name.startswith("nanochat") else 0.1
     assert (schedule.warmup_steps, schedule.stable_fraction, schedule.min_lr_ratio) == (warmup, 0.8, last)
     muon, *others = config.optimizer
-    assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", "muon", lr)
+    kind = "muon_8bit" if "moe" in name else "muon"
+    assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", kind, lr)
     assert muon.component.config.momentum == 0.95
     assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
     if name.startswith("nanochat"):
@@ -139,6 +156,59 @@ def test_ternary_weights_come_in_whole_groups_that_files_can_hold(name: str, reg
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_data_is_the_file_that_prepare_data_writes(name: str) -> None:
-    source = tomli.loads((FOLDER / f"{name}.toml").read_text())["data"]["source"]
-    assert source == {"name": "tokens", "path": "data/tokens.bin"}
+def test_data_is_the_file_that_prepare_data_writes(name: str, registry: Registry) -> None:
+    source = _load(name, registry).data.source
+    assert source is not None
+    assert (source.name, str(source.config.path)) == ("tokens", "data/tokens.bin")
+
+
+# dim, layers, heads, KV heads, longest sequence, experts with active ones, share of delta nets, streams
+COLUMNS = {
+    "nano_125m_gqa": (768, 12, 12, 4, 2048, None, 0.0, 1),
+    "nano_125m_mhc": (768, 12, 12, 4, 2048, None, 0.0, 2),
+    "small_560m": (1024, 20, 16, 4, 4096, None, 0.2, 1),
+    "medium_3b": (2048, 28, 32, 8, 8192, None, 0.0, 1),
+    "medium_3b_moe": (2048, 28, 32, 8, 8192, (8, 2), 0.3, 1),
+    "medium_3b_moe_mhc": (2048, 28, 32, 8, 8192, (8, 2), 0.3, 4),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_are_the_seeds_second_table(name: str, registry: Registry) -> None:
+    model = _load(name, registry).model.config
+    dim, layers, heads, kv_heads, seq_len, experts, ratio, streams = COLUMNS[name]
+    blocks = model.describe().blocks
+    softmax = [block.mixer for block in blocks if isinstance(block.mixer, SoftmaxAttention)]
+    assert (model.dim, len(blocks), model.max_seq_len, model.tie_embeddings) == (dim, layers, seq_len, True)
+    assert {(mixer.n_heads, mixer.n_kv_heads) for mixer in softmax} == {(heads, kv_heads)}
+    assert len(blocks) - len(softmax) == round(ratio * layers)
+    assert model.describe().residual.streams == streams
+    mixtures = {(len(b.ffn.experts), b.ffn.n_active) if isinstance(b.ffn, MixtureOfExperts) else None for b in blocks}
+    assert mixtures == {experts}
+
+
+@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "medium_3b"])
+def test_future_tokens_are_predicted_as_the_seeds_say(name: str, registry: Registry) -> None:
+    (objective,) = _load(name, registry).objective
+    assert (objective.name, objective.config.n_future_tokens, objective.config.weight) == ("mtp", 4, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture"),
+    [
+        ("nano_125m_gqa", "llama"),
+        ("small_560m", "qwen35"),
+        ("medium_3b", "llama"),
+        ("medium_3b_moe", "qwen35moe"),
+        ("nano_125m_mhc", None),
+        ("medium_3b_moe_mhc", None),
+    ],
+)
+def test_what_stock_llama_cpp_runs(name: str, architecture: str | None, registry: Registry) -> None:
+    description = _load(name, registry).model.config.describe()
+    best = best_fit(description)
+    if architecture is None:
+        with pytest.raises(CannotCarry, match="residual"):
+            placements(best, description)
+    else:
+        assert best.name == architecture and placements(best, description)

@@ -1,23 +1,33 @@
-"""The tables and command lines of docs/presets.md, from the presets themselves.
+"""The tables and command lines of docs/presets.md, and the README's table, from the presets themselves.
 
     python benchmarks/preset_tables.py
 
-Rewrites what stands between the page's markers. A test says when the page is out of date.
+Rewrites what stands between the pages' markers. A test says when a page is out of date.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.presets import find_config, preset_names
 from nanochat_framework.config.rules import first_match
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.model.description import (
+    GatedFeedForward,
+    MixtureOfExperts,
+    Operation,
+    PlainFeedForward,
+    SoftmaxAttention,
+)
 from nanochat_framework.planning.plan import Plan, make_plan
 from nanochat_framework.planning.sizes import format_count, format_size
 from nanochat_framework.plugins import Registry, load_plugins
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "presets.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE, README = ROOT / "docs" / "presets.md", ROOT / "README.md"
 BEGIN, END = "<!-- begin: python benchmarks/preset_tables.py -->", "<!-- end -->"
 SHORT = ("train.batch_size=2", "data.seq_len=256", "train.gradient_accumulation=1")
 GPU = 'hardware.device="cuda"'
@@ -33,28 +43,73 @@ def generated(registry: Registry) -> str:
     return "\n".join([*tables, "", "## Command lines", *sections, ""])
 
 
+@cache
 def _plan(name: str, registry: Registry, *overrides: str) -> Plan:
     config = load_config(name, registry=registry, overrides=[GPU, *overrides]).config
     return make_plan(config, name=name)
 
 
 def _sizes(names: list[str], registry: Registry) -> list[str]:
-    lines = [
-        "",
-        "| preset | parameters | dim | layers | heads (KV) | vocabulary | context | weights | tokens of a run |",
-    ]
-    lines.append("|---|---|---|---|---|---|---|---|---|")
-    for name in names:
-        plan = _plan(name, registry)
-        model = plan.config.model.config
-        heads = model.attention.config
-        tied = ", tied" if model.tie_embeddings else ""
-        lines.append(
-            f"| `{name}` | {plan.parameters.total:,} | {model.dim} | {model.n_layers} | {heads.n_heads} ({heads.n_kv_heads}) "
-            f"| {model.vocab_size:,}{tied} | {model.max_seq_len} | {'ternary' if plan.config.quantizer else 'float'} "
-            f"| {format_count(plan.tokens)} |"
-        )
-    return lines
+    rows = [(*shape(_plan(name, registry)), format_count(_plan(name, registry).tokens)) for name in names]
+    return ["", *_table([*SHAPE, "tokens of a run"], rows)]
+
+
+def readme_table(registry: Registry) -> str:
+    """What stands between the README's markers."""
+    plans = sorted((_plan(name, registry) for name in preset_names()), key=lambda plan: plan.parameters.total)
+    return "\n".join(_table(SHAPE, [shape(plan) for plan in plans])) + "\n"
+
+
+SHAPE = (
+    "preset",
+    "parameters",
+    "layers x dim",
+    "attention",
+    "feed-forward",
+    "streams",
+    "vocabulary",
+    "context",
+    "weights",
+)
+
+
+def shape(plan: Plan) -> tuple[str, ...]:
+    """A row of the table of sizes."""
+    count, model = plan.parameters, plan.config.model.config
+    description = model.describe()
+    active = f", {format_count(count.active)} active" if count.active < count.total else ""
+    return (
+        f"`{plan.name}`",
+        f"{count.total:,}{active}",
+        f"{len(description.blocks)} x {description.dim}",
+        _attention([block.mixer for block in description.blocks]),
+        _feed_forward(description.blocks[0].ffn),
+        str(description.residual.streams),
+        f"{description.vocab_size:,}{', tied' if description.head is None else ''}",
+        f"{description.max_seq_len:,}",
+        "ternary" if plan.config.quantizer else "float",
+    )
+
+
+def _attention(mixers: list[Operation]) -> str:
+    softmax = [mixer for mixer in mixers if isinstance(mixer, SoftmaxAttention)]
+    heads = f"{softmax[0].n_heads} heads ({softmax[0].n_kv_heads} KV)"
+    linear = len(mixers) - len(softmax)
+    return f"{heads}; {linear} layers gated delta net" if linear else heads
+
+
+def _feed_forward(ffn: Operation) -> str:
+    if isinstance(ffn, MixtureOfExperts):
+        shared = " + 1 shared" if ffn.shared else ""
+        return f"{ffn.n_active} of {len(ffn.experts)} experts{shared}, {_feed_forward(ffn.experts[0])}"
+    if isinstance(ffn, GatedFeedForward):
+        return f"swiglu {ffn.up.weight.shape[0]}"
+    assert isinstance(ffn, PlainFeedForward)
+    return f"{ffn.activation} {ffn.up.weight.shape[0]}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _memory(names: list[str], registry: Registry) -> list[str]:
@@ -125,11 +180,12 @@ def _commands(name: str, registry: Registry) -> list[str]:
 
 
 def main() -> None:
-    """Rewrite the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    """Rewrite both pages."""
     registry = load_plugins().registry
-    PAGE.write_text(f"{before}{BEGIN}\n{generated(registry)}{END}{after}")
+    for page, text in ((PAGE, generated(registry)), (README, readme_table(registry))):
+        before, _, rest = page.read_text().partition(BEGIN)
+        _, _, after = rest.partition(END)
+        page.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from nanochat_framework.plugins import Registry
 from tests.conftest import REPOSITORY
 from tests.docs.test_commands import commands
 
-PAGE = REPOSITORY / "docs" / "presets.md"
+PAGE, README = REPOSITORY / "docs" / "presets.md", REPOSITORY / "README.md"
 LINES = [shlex.split(line) for line in commands(PAGE, "plan")]
 TRAININGS = [line[2:] for line in LINES if line[1] == "train" and "--resume" not in line]
 
@@ -37,6 +37,8 @@ def generator() -> ModuleType:
 def test_the_page_is_current(generator: ModuleType, registry: Registry) -> None:
     expected = f"{generator.BEGIN}\n{generator.generated(registry)}{generator.END}"
     assert expected in PAGE.read_text(), "docs/presets.md is out of date: python benchmarks/preset_tables.py"
+    expected = f"{generator.BEGIN}\n{generator.readme_table(registry)}{generator.END}"
+    assert expected in README.read_text(), "README.md is out of date: python benchmarks/preset_tables.py"
 
 
 def test_every_preset_has_every_command() -> None:

@@ -31,6 +31,7 @@ SIZES = {
     "nano_125m_gqa": (121_326_336, 125e6),
     "nano_125m_mhc": (121_326_456, 125e6),
     "small_560m": (555_987_520, 560e6),
+    "d20_e3_full": (250_971_648, 244e6),
     "medium_3b": (2_995_015_680, 3e9),
     "medium_3b_moe": (2_943_827_712, 3e9),
     "medium_3b_moe_mhc": (2_943_829_504, 3e9),
@@ -49,6 +50,7 @@ TRAINING = {
     "nano_125m_gqa": (50_000, 500, 8, 4, 2048, 0.02),
     "nano_125m_mhc": (50_000, 500, 8, 4, 2048, 0.02),
     "small_560m": (100_000, 2_000, 4, 8, 4096, 0.02),
+    "d20_e3_full": (50_000, 2_000, 8, 4, 2048, 0.02),
     "medium_3b": (200_000, 4_000, 1, 32, 8192, 0.02),
     "medium_3b_moe": (200_000, 4_000, 1, 32, 8192, 0.02),
     "medium_3b_moe_mhc": (200_000, 4_000, 1, 32, 8192, 0.02),
@@ -125,7 +127,7 @@ def test_training_values_are_the_seeds(name: str, registry: Registry) -> None:
     last = 0.0 if name.startswith("nanochat") else 0.1
     assert (schedule.warmup_steps, schedule.stable_fraction, schedule.min_lr_ratio) == (warmup, 0.8, last)
     muon, *others = config.optimizer
-    kind = "muon_8bit" if "moe" in name else "muon"
+    kind = "muon_8bit" if "moe" in name or "e3" in name else "muon"
     assert (muon.match, muon.component.name, muon.component.config.lr) == ("matrix", kind, lr)
     assert muon.component.config.momentum == 0.95
     assert (train.grad_clip, config.checkpoint.keep_last) == (1.0, 3)
@@ -187,10 +189,17 @@ def test_columns_are_the_seeds_second_table(name: str, registry: Registry) -> No
     assert mixtures == {experts}
 
 
-@pytest.mark.parametrize("name", [name for name in COLUMNS if name != "medium_3b"])
+@pytest.mark.parametrize("name", [*(name for name in COLUMNS if name != "medium_3b"), "d20_e3_full"])
 def test_future_tokens_are_predicted_as_the_seeds_say(name: str, registry: Registry) -> None:
     (objective,) = _load(name, registry).objective
-    assert (objective.name, objective.config.n_future_tokens, objective.config.weight) == ("mtp", 4, 0.2)
+    tokens = 3 if name == "d20_e3_full" else 4
+    assert (objective.name, objective.config.n_future_tokens, objective.config.weight) == ("mtp", tokens, 0.2)
+
+
+def test_easy_tokens_are_dropped_as_the_seeds_say(registry: Registry) -> None:
+    token_filter = _load("d20_e3_full", registry).token_filter
+    assert token_filter is not None
+    assert (token_filter.name, token_filter.config.threshold) == ("collider", 0.3)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_future_tokens_are_predicted_as_the_seeds_say(name: str, registry: Regis
 def test_easy_tokens_are_dropped_as_the_seeds_say(registry: Registry) -> None:
     token_filter = _load("d20_e3_full", registry).token_filter
     assert token_filter is not None
-    assert (token_filter.name, token_filter.config.threshold) == ("collider", 0.3)
+    assert (token_filter.component.name, token_filter.component.config.threshold) == ("collider", 0.3)
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,8 @@ class ModelDescription:
     """A whole model. `head` is None when the embedding is the head too (tied).
 
     `embedding_norm` stands between the embedding and the first block. With a `logit_softcap` of c a score s becomes
-    c · tanh(s / c).
+    c · tanh(s / c). `order` has the indices of the blocks in the order in which a token passes them, where that is not each
+    once: some are run again with the same weights.
     """
 
     dim: int
@@ -226,6 +227,12 @@ class ModelDescription:
     embedding_norm: Norm | None = None
     logit_softcap: float | None = None
     extras: tuple[Opaque, ...] = field(default=())
+    order: tuple[int, ...] = ()
+
+    @property
+    def executed(self) -> tuple[Block, ...]:
+        """The blocks in the order in which a token passes them, one that is run again as often as it is run."""
+        return tuple(self.blocks[index] for index in self.order) or self.blocks
 
     def opaque(self) -> list[Opaque]:
         """The components that do not describe themselves."""

@@ -93,7 +93,7 @@ def activations(
     if description is None:
         unknown = kept.unknown(inventory).bytes(itemsize)
         return Activations(unknown, 0, 0, 0, 0, 0, rounding, unknown, dim)
-    layers = [_layer(block, description, checkpointing, itemsize, rounded) for block in description.blocks]
+    layers = [_layer(block, description, checkpointing, itemsize, rounded) for block in description.executed]
     outside = kept.unknown(inventory) + kept.norm(description.final_norm, dim) + Kept(compute=dim)
     inside = max((kept.ffn_gradients(block.ffn) for block in description.blocks), default=0)
     return Activations(
@@ -150,5 +150,8 @@ def _stream_gradients(description: ModelDescription) -> int:
 
 def _rotary_tables(description: ModelDescription, seq_len: int) -> int:
     """Each attention holds cosines and sines for max_seq_len positions, and a pass keeps those of its positions."""
-    rotaries = [found for found in walk(description.blocks) if isinstance(found, Rotary)]
-    return sum(FP32 * rotary.head_dim * (description.max_seq_len + seq_len) for rotary in rotaries)
+    held, used = (
+        sum(FP32 * found.head_dim for found in walk(blocks) if isinstance(found, Rotary))
+        for blocks in (description.blocks, description.executed)
+    )
+    return held * description.max_seq_len + used * seq_len

@@ -107,10 +107,10 @@ def linear_maps(operation: Any) -> list[Linear]:
 
 
 def _described_weights(description: ModelDescription | None) -> int:
-    """Weights that multiply once a token: maps of the blocks, and the head (the embedding's table where it is tied)."""
+    """Weights that multiply for a token, as often as they do: maps of the blocks, and the head (or the tied table)."""
     if description is None:
         return 0
-    parts = [part for block in description.blocks for part in (block.mixer, block.ffn)]
+    parts = [part for block in description.executed for part in (block.mixer, block.ffn)]
     inside = sum(linear.weight.size for part in parts for linear in linear_maps(part))
     head = description.embedding.weight if description.head is None else description.head.weight
     return inside + head.size
@@ -131,7 +131,7 @@ def _mixing(description: ModelDescription | None) -> int:
 
 def _memories(description: ModelDescription | None) -> int:
     """Multiplications a token with the memories of gated delta nets: each is read for the key and for the query."""
-    mixers = [] if description is None else [block.mixer for block in description.blocks]
+    mixers = [] if description is None else [block.mixer for block in description.executed]
     return sum(2 * m.n_value_heads * m.head_dim**2 for m in mixers if isinstance(m, GatedDeltaNet))
 
 
@@ -147,7 +147,7 @@ def _guessed_weights(inventory: Inventory) -> int:
 
 
 def _softmax_mixers(description: ModelDescription) -> list[SoftmaxAttention]:
-    return [block.mixer for block in description.blocks if isinstance(block.mixer, SoftmaxAttention)]
+    return [block.mixer for block in description.executed if isinstance(block.mixer, SoftmaxAttention)]
 
 
 def _without_description(inventory: Inventory) -> tuple[str, ...]:

@@ -14,6 +14,12 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".decoder:Decoder",
         summary="Pre-norm decoder whose attention, feed-forward, norm and residual are components",
     )
+    registrar.model(
+        "looped",
+        config=".config:LoopedConfig",
+        factory=".looped:LoopedDecoder",
+        summary="Decoder that runs its middle blocks several times over, with the same weights",
+    )
     registrar.norm(
         "rms",
         config=".config:RmsNormConfig",

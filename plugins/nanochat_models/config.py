@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from nanochat_framework.config.component import ModelConfig, PartConfig
 from nanochat_framework.config.selection import Select, Selected
@@ -82,9 +82,14 @@ class DecoderConfig(ModelConfig):
             return {}
         return sizes(depth, rule)
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The blocks that a token passes, in order, by index."""
+        return tuple(range(self.n_layers))
+
     def place(self) -> Place:
-        """The place of the parts that stand outside blocks."""
-        return Place("", self.dim, self.n_layers, self.max_seq_len)
+        """The place of the parts that stand outside blocks; the residual stream counts layers as they are passed."""
+        return Place("", self.dim, len(self.order), self.max_seq_len)
 
     def block_place(self, layer: int) -> Place:
         """The place of a block."""
@@ -106,6 +111,7 @@ class DecoderConfig(ModelConfig):
             head=head,
             embedding_norm=self.norm.config.describe(place.at("embedding_norm")) if self.embedding_norm else None,
             logit_softcap=self.logit_softcap,
+            order=self.order if self.order != tuple(range(self.n_layers)) else (),
         )
 
     def _describe_block(self, place: Place) -> Block:
@@ -115,3 +121,32 @@ class DecoderConfig(ModelConfig):
             ffn_norm=self.norm.config.describe(place.at("ffn_norm")),
             ffn=self.ffn.config.describe(place.at("ffn")),
         )
+
+
+class LoopedConfig(DecoderConfig):
+    """`[model] name = "looped"`: a decoder that runs its middle blocks several times over, with the same weights."""
+
+    n_iterations: int = Field(default=4, ge=1, le=1000, description="Times that the shared blocks are run.")
+    n_layers_before: int = Field(
+        default=0, ge=0, description="Blocks of n_layers that are run once, before the others."
+    )
+    n_layers_after: int = Field(default=0, ge=0, description="Blocks of n_layers that are run once, after the others.")
+
+    @model_validator(mode="after")
+    def _some_are_shared(self) -> Self:
+        if self.n_layers_shared < 1:
+            once = f"{self.n_layers_before} before and {self.n_layers_after} after"
+            raise ValueError(f"no block is left to share: n_layers is {self.n_layers}, with {once}")
+        return self
+
+    @property
+    def n_layers_shared(self) -> int:
+        """Blocks that are run `n_iterations` times."""
+        return self.n_layers - self.n_layers_before - self.n_layers_after
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Those before, the shared ones again and again, those after."""
+        first, last = self.n_layers_before, self.n_layers - self.n_layers_after
+        shared = tuple(range(first, last)) * self.n_iterations
+        return (*range(first), *shared, *range(last, self.n_layers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -45,6 +45,7 @@ class Decoder(LanguageModel):
         if config.embedding_norm:
             self.embedding_norm = config.norm.build(place=place.at("embedding_norm"))
         self.logit_softcap = config.logit_softcap
+        self.order = config.order
         self.blocks = nn.ModuleList(DecoderBlock(config, layer) for layer in range(config.n_layers))
         self.residual: Residual = config.residual.build(place=place.at("residual"))
         self.final_norm: Norm = config.norm.build(place=place.at("final_norm"))
@@ -58,27 +59,54 @@ class Decoder(LanguageModel):
         documents: Documents | None = None,
     ) -> Tensor:
         """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
+        positions = self._positions(tokens, states, documents)
+        stream = self._through(range(len(self.order)), self._opened(tokens), positions, states, documents)
+        return self._closed(stream)
+
+    def _positions(self, tokens: Tensor, states: Sequence[SequenceState] | None, documents: Documents | None) -> Tensor:
         after = positions_after(states, tokens.shape[1], tokens.device)
-        positions = after if documents is None else documents.positions
+        return after if documents is None else documents.positions
+
+    def _opened(self, tokens: Tensor) -> Any:
+        """The residual state that the first layer reads."""
         embedded = self.embedding(tokens)
-        stream = self.residual.open(embedded if self.embedding_norm is None else self.embedding_norm(embedded))
-        for layer in range(len(self.blocks)):
-            state = states[layer] if states else None
-            stream = self.run_layer(self._layer, layer, stream, positions, state, documents)
+        return self.residual.open(embedded if self.embedding_norm is None else self.embedding_norm(embedded))
+
+    def _through(
+        self,
+        numbers: range,
+        stream: Any,
+        positions: Tensor,
+        states: Sequence[SequenceState] | None,
+        documents: Documents | None,
+    ) -> Any:
+        """The residual state after layers, by number in the order in which they are run."""
+        for number in numbers:
+            state = states[number] if states else None
+            stream = self.run_layer(self._layer, number, stream, positions, state, documents)
+        return stream
+
+    def _closed(self, stream: Any) -> Tensor:
+        """The hidden states that the head reads."""
         normed: Tensor = self.final_norm(self.residual.close(stream))
         return normed
 
     def _layer(
-        self, layer: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Documents | None
+        self, number: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Documents | None
     ) -> Any:
         """Attention and feed-forward of one layer, read from and written to the residual state."""
-        block = self.blocks[layer]
-        assert isinstance(block, DecoderBlock)
-        x = block.attention_norm(self.residual.read(stream, 2 * layer))
+        block = self.block_of(number)
+        x = block.attention_norm(self.residual.read(stream, 2 * number))
         y = block.attention(x, positions, state=state, documents=documents)
-        stream = self.residual.write(stream, y, 2 * layer)
-        x = block.ffn_norm(self.residual.read(stream, 2 * layer + 1))
-        return self.residual.write(stream, block.ffn(x), 2 * layer + 1)
+        stream = self.residual.write(stream, y, 2 * number)
+        x = block.ffn_norm(self.residual.read(stream, 2 * number + 1))
+        return self.residual.write(stream, block.ffn(x), 2 * number + 1)
+
+    def block_of(self, number: int) -> DecoderBlock:
+        """The block that is run as layer `number`."""
+        block = self.blocks[self.order[number]]
+        assert isinstance(block, DecoderBlock)
+        return block
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., dim) -> (..., vocab_size), float32."""
@@ -92,10 +120,5 @@ class Decoder(LanguageModel):
         return [self.embedding.weight if self.head is None else self.head.weight]
 
     def new_states(self, batch_size: int) -> list[SequenceState]:
-        """One empty state a layer."""
-        return [block.attention.new_state(batch_size) for block in self._layers()]
-
-    def _layers(self) -> Iterator[DecoderBlock]:
-        for block in self.blocks:
-            assert isinstance(block, DecoderBlock)
-            yield block
+        """One empty state for each layer that is run."""
+        return [self.block_of(number).attention.new_state(batch_size) for number in range(len(self.order))]

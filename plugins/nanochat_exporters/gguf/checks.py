@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,9 @@ def shared_shape(architecture: StockArchitecture, description: ModelDescription)
     name = architecture.name
     for opaque in description.opaque():
         raise CannotCarry(f"{opaque.component} does not describe itself as operations that {name} has")
+    if description.order:
+        again, times = Counter(description.order).most_common(1)[0]
+        raise CannotCarry(f"blocks.{again} is run {times} times (a looped model); {name} runs each block once")
     if not isinstance(description.residual, AddResidual) or description.residual.streams != 1:
         raise CannotCarry(f"the residual has more than one stream; {name} has the plain one")
     if description.embedding.scale != 1.0:

@@ -262,6 +262,7 @@ def test_values_that_contradict_the_tensor(
         ),
         ("attention.recurrent_layers", [True], "not one truth value for each of 2 layers"),
         ("ssm.state_size", 0, "ssm.state_size is 0"),
+        ("nextn_predict_layers", 1, r"has layers that predict further tokens \(qwen35\.nextn_predict_layers\)"),
         ("rope.dimension_count", 8, r"dimension_sections is \[6, 5, 5, 0\]; for text alone it is \[2, 1, 1, 0\]"),
     ],
 )

@@ -32,14 +32,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "fp8-e5m2": ({"name": "fp8", "format": "e5m2", "group_size": "tensor"}, "BF16"),
 }
 
+HYBRID: dict[str, Any] = {
+    "attention": {
+        "name": "hybrid",
+        "pattern": ["linear", "full"],
+        "full": {"name": "gqa", "n_heads": 4, "n_kv_heads": 2, "head_dim": 64, "qk_norm": True, "output_gate": True},
+        "linear": {"name": "deltanet", "n_heads": 2, "n_value_heads": 2, "head_dim": 128},
+    },
+    "ffn": {"name": "moe", "n_experts": 2, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True},
+    "n_layers": 2,
+}
+"""Most tensors of its file hold several of the model."""
+
 
 @pytest.mark.parametrize("match", ["matrix", "*"])
-@pytest.mark.parametrize("architecture", ["llama", "nanochat"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen35moe", "nanochat"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_bit_comes_back(registry: Registry, tmp_path: Path, case: str, architecture: Any, match: str) -> None:
     table, type_name = CASES[case]
-    small = {"ffn": {"name": "swiglu", "hidden_dim": 256}, "tie_embeddings": match == "matrix", "n_layers": 1}
-    model, bundle = build(registry, [{"match": match, **table}], **small)
+    parts = HYBRID if architecture == "qwen35moe" else {"ffn": {"name": "swiglu", "hidden_dim": 256}, "n_layers": 1}
+    model, bundle = build(registry, [{"match": match, **table}], tie_embeddings=match == "matrix", **parts)
     path = tmp_path / "model.gguf"
     GgufExporter(GgufConfig(architecture=architecture)).export(bundle, path)
     with GgufFile(path) as file:

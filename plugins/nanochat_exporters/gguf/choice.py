@@ -31,7 +31,7 @@ class StorageChoice:
         self._refuse_what_has_no_effect()
 
     def of_place(self, place: Placement) -> str:
-        """The ggml type of the file's tensor, or the one wanted for codes: of its parts, the first that holds them all."""
+        """The ggml type of the file's tensor, or the one wanted for its codes; Q4_0 where its parts want different ones."""
         kinds = {self.of(name) for name in place.names}
         return kinds.pop() if len(kinds) == 1 else "Q4_0"
 

@@ -19,6 +19,10 @@ def model_table(file: GgufFile) -> dict[str, Any]:
     architecture = named(name, bool(keys.get(at + "expert_count", 0)))
     if keys.get(at + "rope.scaling.type", "none") != "none":
         raise UsageError(f"{where}: scales its rotary positions, which the decoder does not do")
+    if keys.get(at + "nextn_predict_layers", 0):
+        raise UsageError(
+            f"{where}: has layers that predict further tokens ({at}nextn_predict_layers); convert it without them"
+        )
     dim, n_heads = (_integer(keys, at + key, where) for key in ("embedding_length", "attention.head_count"))
     eps = _number(keys, at + "attention.layer_norm_rms_epsilon", where, None)
     head_dim = _integer(keys, at + "attention.key_length", where, dim // n_heads)

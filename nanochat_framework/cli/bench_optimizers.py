@@ -115,7 +115,10 @@ def _own(given: Sequence[str], optimizers: Sequence[str]) -> dict[str, list[str]
 
 
 def _usable(setting: Setting, optimizers: Sequence[str]) -> Iterator[str]:
-    """Those that can be built here; the others are named on stderr, with the reason."""
+    """Those that can be built here; the others are named on stderr, with the reason.
+
+    Raises UsageError for one that a person has given settings.
+    """
     from nanochat_framework.benchmarks.optimizers import check
     from nanochat_framework.errors import UsageError
 
@@ -123,6 +126,8 @@ def _usable(setting: Setting, optimizers: Sequence[str]) -> Iterator[str]:
         try:
             check(setting, name)
         except UsageError as error:
+            if name in setting.own:
+                raise
             print(f"left out: {name}: {error}", file=sys.stderr)
         else:
             yield name

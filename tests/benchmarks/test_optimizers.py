@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,16 @@ def test_a_run_is_the_same_alone_and_in_a_wave_and_goes_on_from_its_lines(
     assert longer[0]["runs"] == 1
 
 
+def test_without_names_every_optimizer_that_can_be_built_is_compared(
+    bench: Callable[..., Any], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchao is taken away, so what stands on it is left out."""
+    monkeypatch.setitem(sys.modules, "torchao", None)
+    found = [row["optimizer"] for row in bench("--steps", "2", "--seeds", "1", "--no-search")]
+    assert found[0] == "muon"
+    assert sorted(found) == [name for name in registry.names("optimizer") if name != "adamw_8bit"]
+
+
 def test_the_search_runs_neighbours_of_the_best_rate(bench: Callable[..., Any], tmp_path: Path) -> None:
     output = tmp_path / "lines.jsonl"
     (row,) = bench("--optimizers", "lion", "--steps", "2", "--seeds", "2", "--output", str(output))
@@ -196,6 +207,7 @@ def test_the_shipped_configuration_is_valid(registry: Registry) -> None:
         (["--steps", "0"], "--steps 0: at least 1 is needed"),
         (["--optimizers", "muon", "--set", "lion.lr=1"], "--set lion.lr=1: begins with none of the optimizers (muon)"),
         (["--optimizers", "muon", "--set", "muon.lrr=1"], "optimizer.0.lrr"),
+        (["--set", "galore.rank=0"], "optimizer.0.rank: must be at least 1"),
         (["--data", "nowhere"], "--data nowhere: has no data.json"),
     ],
 )

@@ -219,3 +219,14 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.slow
+def test_without_data_pythons_library_is_prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "lines.jsonl"
+    arguments = ["--optimizers", "muon", "--steps", "2", "--seeds", "1", "--no-search", "--output", str(output)]
+    assert cli.main(["bench", "optimizers", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].split()[:3] == ["muon", "0.02", "1"]
+    assert "2 steps; parameters that match 'matrix' are under the optimizer of the row" in captured.err
+    assert 2.0 < lines_of(output)[0]["bits_per_byte"] < 4.0

@@ -6,12 +6,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DIR ?= demo
 
-.PHONY: help env demo test test-all lint clean
+.PHONY: help env demo test test-all test-full lint clean
 
 help:
 	@echo "make demo      train a small ternary model on the Python standard library (about 10 minutes on 2 cores)"
 	@echo "make test      environment and test suite"
 	@echo "make test-all  the slow tests too"
+	@echo "make test-full the laws over every way of putting parts together"
 	@echo "make lint      ruff, mypy, import contracts, presets against their schema"
 	@echo "make env       only the environment, in .venv"
 	@echo "make clean     remove .venv and the demo's output"
@@ -32,7 +33,10 @@ test: env
 	@$(BIN)/python -m pytest -q -n auto
 
 test-all: env
-	@$(BIN)/python -m pytest -q -n auto -m "slow or not slow"
+	@$(BIN)/python -m pytest -q -n auto -m "not full"
+
+test-full: env
+	@$(BIN)/python -m pytest -q -n auto -m full
 
 lint: env
 	@$(BIN)/ruff check .

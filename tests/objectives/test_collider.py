@@ -95,7 +95,7 @@ def test_the_gradient_is_that_of_the_kept_tokens(tiny_config: Make, chunk: int) 
 
 @pytest.mark.parametrize("quantizer", ["float", "ternary"])
 @pytest.mark.parametrize("skip_layers", [1, 2, 9])
-@pytest.mark.parametrize("checkpointing", ["none", "block"])
+@pytest.mark.parametrize("checkpointing", ["none", "block", "selective"])
 def test_skipped_layers_take_dropped_tokens_for_constants(
     tiny_config: Make, monkeypatch: pytest.MonkeyPatch, skip_layers: int, quantizer: str, checkpointing: str
 ) -> None:

@@ -187,6 +187,7 @@ def tensors_of(config: RunConfig) -> list[TensorSpec] | None:
 def warnings_about(config: RunConfig) -> Iterator[str]:
     """What is allowed and yet probably not meant; shrinking a preset by hand leads here."""
     yield from _endless_warmups(config)
+    yield from _averages_of_few_codes(config)
     tensors = tensors_of(config)
     if tensors is not None:
         yield from _rules_without_parameters(config, tensors)
@@ -203,6 +204,17 @@ def _endless_warmups(config: RunConfig) -> Iterator[str]:
         warmup = getattr(selected.config, "warmup_steps", 0)
         if warmup >= config.train.most_steps:
             yield f"{path}.warmup_steps {warmup} is not below train.steps {config.train.steps}: the warm-up never ends"
+
+
+def _averages_of_few_codes(config: RunConfig) -> Iterator[str]:
+    """Measured in benchmarks/results/weight_average.md; two bits are four codes."""
+    for number, rule in enumerate(config.quantizer if config.train.ema_decay is not None else ()):
+        codes = traits(rule).codes()
+        if codes is not None and codes.bits < 2:
+            yield (
+                f"train.ema_decay: averaged weights round to other codes than those trained with quantizer.{number} "
+                f"({rule.component.name}), which costs some of what averaging gains; `nanochat eval --weights` tells"
+            )
 
 
 def _rules_without_parameters(config: RunConfig, tensors: list[TensorSpec]) -> Iterator[str]:

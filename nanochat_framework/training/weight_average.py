@@ -16,15 +16,15 @@ class WeightAverage:
     """The mean of the weights after each of n updates, the i-th counted dⁿ⁻ⁱ: float32, on the weights' device.
 
     Kept up by w̄ ← w̄ + a (w - w̄) with a = (1 - d) / (1 - dⁿ), which is Adam's correction for the start (Kingma & Ba
-    2014, arXiv 1412.6980): the average never contains the initial weights, and the first weights count for no more than
-    their share. For large n it is torch's `get_ema_multi_avg_fn(d)`.
+    2014, arXiv 1412.6980): from the first update on the average has nothing of the initial weights, and early ones count
+    for no more than their share. For large n it is torch's `get_ema_multi_avg_fn(d)`.
     """
 
     def __init__(self, parameters: Iterable[NamedParameter], decay: float) -> None:
         """`decay` is d, in (0, 1)."""
         self.decay, self.updates = decay, 0
         self._weights = {p.name: p.tensor.detach() for p in parameters}
-        self.tensors = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in self._weights.items()}
+        self.tensors = {name: w.to(torch.float32, copy=True) for name, w in self._weights.items()}
 
     @torch.no_grad()
     def update(self) -> None:

@@ -136,6 +136,18 @@ def test_a_small_model_warns_and_loads() -> None:
     assert unused.warnings == ("optimizer.0: match = 'matrx' takes no parameter of this model",)
 
 
+def test_averages_of_ternary_weights_are_warned_about() -> None:
+    def warnings(*overrides: str) -> tuple[str, ...]:
+        return load_config("tiny-cpu", registry=REGISTRY, overrides=overrides).warnings
+
+    (warning,) = warnings("train.ema_decay=0.98")
+    assert warning.startswith(
+        "train.ema_decay: averaged weights round to other codes than those trained with quantizer.0 "
+    )
+    assert warnings("train.ema_decay=0.98", 'quantizer=[{match="matrix",name="int4"}]') == ()
+    assert warnings("train.ema_decay=0.98", "quantizer=[]") == ()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -49,8 +49,11 @@ class Distillation(Objective):
 
     def prepare(self, registry: Registry, tokenizer: Tokenizer | None, precision: str, device: torch.device) -> None:
         """Read the teacher. Raises UsageError where there is none, or where its vocabulary is another."""
-        bundle = bundle_from(self.config.teacher, registry)
         where = f"[[objective]] distillation: teacher {self.config.teacher}"
+        try:
+            bundle = bundle_from(self.config.teacher, registry)
+        except UsageError as error:
+            raise UsageError(f"[[objective]] distillation: teacher: {error}") from None
         if tokenizer and bundle.tokenizer and tokenizer.fingerprint != bundle.tokenizer.fingerprint:
             raise UsageError(f"{where} has another tokenizer than the data; prepare the data with its tokenizer.json")
         if bundle.description.vocab_size != self.vocab_size:

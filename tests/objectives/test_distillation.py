@@ -127,7 +127,13 @@ def test_the_teacher_is_read_and_left_out_of_the_run(
     config.write_text(tomli_w.dumps(tiny_dict(objective=objective, model__vocab_size=98)))
     assert main(["train", str(config), "--run", "other", "--quiet", *runs]) == 2
     message = capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
     assert "has 97 tokens, the model 98; give the model the same vocab_size" in message and "Traceback" not in message
+
+    objective = [{"name": "distillation", "teacher": str(tmp_path / "none")}]
+    config.write_text(tomli_w.dumps(tiny_dict(objective=objective)))
+    assert main(["train", str(config), "--run", "other", "--quiet", *runs]) == 2
+    assert "[[objective]] distillation: teacher: no model" in capsys.readouterr().err
 
 
 def test_the_teacher_stays_as_it_is(tiny_config: Callable[..., RunConfig]) -> None:

@@ -1,11 +1,12 @@
 """The memory plan against measured peaks, and the measurements that tests hold the plan against.
 
-    python benchmarks/memory_plan.py [--only WORD | --again]
+    python benchmarks/memory_plan.py [--only WORD | --new | --again]
 
 Each configuration trains for a few steps in a process of its own, on one CPU thread; measured is the largest resident set
 above that of the idle process. `exact` is the same with every block of 128 kB or more in pages of its own
 (`MALLOC_MMAP_THRESHOLD_`), which leaves no holes in the heap and takes longer. Writes tests/planning/fixtures/memory.json
-and benchmarks/results/memory_plan.md; with --only it prints, with --again it plans anew and measures nothing.
+and benchmarks/results/memory_plan.md; with --only it prints, with --new it measures
+only what the fixture does not have, with --again it plans anew and measures nothing.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ SHORT = ("data.seq_len=512", "train.gradient_accumulation=1", 'train.precision="
 EXPERTS = 'model.ffn={name="moe", n_experts=4, hidden_dim=512}'
 STREAMS = 'model.residual={name="mhc", streams=2}'
 DELTA = 'model.attention={name="deltanet", n_heads=4, head_dim=64}'
+GATED = '{name="gqa", n_heads=4, n_kv_heads=2, head_dim=64, qk_norm=true, output_gate=true%s}'
+HYBRID = f'model.attention={{name="hybrid", linear_ratio=0.5, full={GATED % ""}, linear={DELTA.partition("=")[2]}}}'
+SHARED = 'model.ffn={name="moe", n_experts=8, hidden_dim=256, shared_hidden_dim=256, shared_gate=true}'
+DYNAMIC = 'model.residual={name="mhc", streams=4, dynamic=true}'
+LION = '{match="*", name="lion", lr=1e-3}'
 CASES: dict[str, tuple[str, ...]] = {
     "tiny-cpu, 2 sequences": ("tiny-cpu", "train.batch_size=2"),
     "tiny-cpu, 16 sequences": ("tiny-cpu", "train.batch_size=16"),
@@ -66,6 +72,34 @@ CASES: dict[str, tuple[str, ...]] = {
         "model.tie_embeddings=true",
         "model.vocab_size=8192",
     ),
+    "tiny-cpu, gated window": ("tiny-cpu", EIGHT, f"model.attention={GATED % ', window=64'}"),
+    "tiny-cpu, hybrid": ("tiny-cpu", "train.batch_size=4", HYBRID),
+    "tiny-cpu, four dynamic streams": ("tiny-cpu", EIGHT, DYNAMIC),
+    "tiny-cpu, experts and a shared one": ("tiny-cpu", EIGHT, SHARED),
+    "tiny-cpu, four future tokens": ("tiny-cpu", EIGHT, 'objective=[{name="mtp"}]'),
+    "tiny-cpu, four future tokens, tied": ("tiny-cpu", EIGHT, 'objective=[{name="mtp", heads="tied"}]'),
+    "tiny-cpu, collider": ("tiny-cpu", EIGHT, 'token_filter={name="collider", threshold=0.3}'),
+    "tiny-cpu, nanochat's parts": (
+        "tiny-cpu",
+        EIGHT,
+        DENSE,
+        "model.embedding_norm=true",
+        "model.logit_softcap=15.0",
+        'model.norm={name="rms", affine=false}',
+        'model.ffn={name="relu2", hidden_dim=1024}',
+    ),
+    "d20, 8-bit optimizers": (
+        "d20",
+        "train.batch_size=2",
+        'optimizer=[{match="matrix", name="muon_8bit", lr=0.02}, {match="*", name="lion_8bit", lr=1e-3}]',
+    ),
+    "d20, galore": (
+        "d20",
+        "train.batch_size=2",
+        f'optimizer=[{{match="matrix", name="galore", lr=0.01, rank=64}}, {LION}]',
+    ),
+    "d20, hybrid with experts, four streams": ("d20", "train.batch_size=2", HYBRID, SHARED, DYNAMIC),
+    "nano-125m-mhc, 1 sequence of 256": ("nano-125m-mhc", "train.batch_size=1", *SHORT, "data.seq_len=256"),
 }
 
 
@@ -73,6 +107,9 @@ def main() -> None:
     """Measure every case twice, hold the plan against it, write what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose names hold this word; nothing is written")
+    parser.add_argument(
+        "--new", action="store_true", help="keep the measurements that are there, make those that are not"
+    )
     parser.add_argument("--again", action="store_true", help="plan anew, with the measurements that are there")
     arguments = parser.parse_args()
     if arguments.again:
@@ -81,8 +118,9 @@ def main() -> None:
             found["machine"], [{**case, **_planned(case["preset"], case["overrides"])[1]} for case in found["cases"]]
         )
         return
+    known = {case["name"]: case for case in json.loads(FIXTURE.read_text())["cases"]} if arguments.new else {}
     names = [name for name in CASES if arguments.only in name]
-    cases = [_case(name, *CASES[name]) for name in names]
+    cases = [known.get(name) or _case(name, *CASES[name]) for name in names]
     if arguments.only:
         return
     machine = {

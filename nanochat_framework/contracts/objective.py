@@ -42,6 +42,9 @@ class Objective(nn.Module, ABC):
 
     The step's loss gets `weight · Σ terms / Σ counts`, both sums over all micro-batches and devices of the step, so that
     n micro-batches equal one large batch. The unweighted mean is logged as `train/<name>`.
+
+    For the memory plan its configuration may have a number `kept_logits`: how many tensors of the size of a chunk of logits
+    `terms` keeps for its backward pass, besides the logits themselves and those of cross-entropy.
     """
 
     weight: float

@@ -15,7 +15,8 @@ HEAP_BLOCK_BYTES = 2**25
 """glibc gives a block above this pages of its own, which go back to the system with it; smaller ones leave holes."""
 _MENDED = (2, 39)
 """The glibc whose aligned blocks merge with their neighbours when they are freed (its bug 30723)."""
-_HOLES, _LOGITS_HOLES, _BETWEEN_GRADIENTS, _GRADIENT_HOLES, _SMALL = 1.0, 2.3, 0.55, 0.6, 5_000_000
+_HOLES, _LOGITS_HOLES, _FURTHER_LOGITS_HOLES, _BETWEEN_GRADIENTS, _GRADIENT_HOLES = 1.0, 2.3, 1.7, 0.55, 0.6
+_SMALL = 5_000_000
 """Fitted to measurements with glibc 2.36 (benchmarks/results/memory_plan.md); `allocator_bytes` has what they multiply."""
 _MERGED_HOLES = 0.1
 """Share of the kept activations where freed blocks do merge."""
@@ -52,7 +53,15 @@ def library_bytes(device: str, *, traces: bool = False, compiles: bool = False) 
 
 
 def allocator_bytes(
-    device: str, *, kept: int, freed: int, block: int, logits: int, gradients: int, accumulates: bool
+    device: str,
+    *,
+    kept: int,
+    freed: int,
+    block: int,
+    logits: int,
+    further_logits: int = 0,
+    gradients: int,
+    accumulates: bool,
 ) -> int:
     """Memory that the allocator holds beside what is alive.
 
@@ -62,6 +71,7 @@ def allocator_bytes(
         freed: bytes that the forward pass makes and frees.
         block: bytes of one activation (batch, seq, dim).
         logits: bytes of a chunk of logits.
+        further_logits: further tensors of that size that are kept, where there are several chunks.
         gradients: bytes of the gradients that the heap serves, each smaller than HEAP_BLOCK_BYTES.
         accumulates: whether gradients of earlier micro-batches stand between the activations.
     """
@@ -71,7 +81,8 @@ def allocator_bytes(
         return int(_MERGED_HOLES * kept + _SMALL)
     in_heap = min(1.0, HEAP_BLOCK_BYTES / block)  # larger blocks leave no holes; the total must not fall as they grow
     holes = (_HOLES * freed + (_BETWEEN_GRADIENTS * kept if accumulates else 0)) * in_heap + _GRADIENT_HOLES * gradients
-    return int(holes + (_LOGITS_HOLES * logits if logits < HEAP_BLOCK_BYTES else 0) + _SMALL)
+    of_logits = (_LOGITS_HOLES + _FURTHER_LOGITS_HOLES * further_logits) * logits if logits < HEAP_BLOCK_BYTES else 0
+    return int(holes + of_logits + _SMALL)
 
 
 def leaves_holes() -> bool:

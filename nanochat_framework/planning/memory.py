@@ -109,6 +109,8 @@ class MemoryPlan:
     """Of parameters so small that an allocator's heap serves them."""
     groups: tuple[GroupMemory, ...]
     activations: Activations
+    kept_logits: int
+    """Tensors of the logits' size that terms of the loss keep beside those of cross-entropy, of one chunk."""
     itemsize: int
     shape: Phase
     """The phase of training whose micro-batches are the largest."""
@@ -186,7 +188,8 @@ class MemoryPlan:
             kept=kept.kept(tokens),
             freed=int(freed * tokens),
             block=row,
-            logits=min(self.config.train.loss_chunk, tokens) * self.config.model.config.vocab_size * FP32,
+            logits=self._chunk_of_logits(tokens),
+            further_logits=self.kept_logits if tokens > self.config.train.loss_chunk else 0,
             gradients=self.heap_gradients,
             accumulates=self.shape.gradient_accumulation > 1,
         )
@@ -197,11 +200,13 @@ class MemoryPlan:
         Logits, their log-softmax, and the gradients of both are float32. When the head's gradient is made, logits and
         one gradient are left beside it; in bf16 it exists in both formats for a moment.
         """
-        model, train = self.config.model.config, self.config.train
-        logits = min(train.loss_chunk, tokens) * model.vocab_size * FP32
+        logits = self._chunk_of_logits(tokens)
         product = self.head_gradient + (self.head_gradient // 2 if self.itemsize < FP32 else 0)
-        hidden_gradient = tokens * model.dim * self.itemsize
-        return int(max(4 * logits, 2 * logits + product) + hidden_gradient)
+        hidden_gradient = tokens * self.config.model.config.dim * self.itemsize
+        return int(max(4 * logits, 2 * logits + product) + self.kept_logits * logits + hidden_gradient)
+
+    def _chunk_of_logits(self, tokens: int) -> int:
+        return min(self.config.train.loss_chunk, tokens) * self.config.model.config.vocab_size * FP32
 
     def _update_temporaries(self) -> int:
         """The hungriest optimizer's workspace; a tied embedding's gradient is made beside the head's just before."""
@@ -235,6 +240,7 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
             rounded=_widest_rounded(config, inventory),
             checkpointing=config.train.activation_checkpointing,
         ),
+        kept_logits=_kept_logits(config, inventory),
         itemsize=itemsize,
         shape=shape,
     )
@@ -266,6 +272,12 @@ def _copies(config: RunConfig, inventory: Inventory, itemsize: int) -> int:
         if spec.name in rounded:
             total += spec.size * rounded[spec.name].kept_bytes()
     return total
+
+
+def _kept_logits(config: RunConfig, inventory: Inventory) -> int:
+    """Scores before they are capped, and what objectives say of themselves (`kept_logits`, a number)."""
+    capped = inventory.description is not None and inventory.description.logit_softcap is not None
+    return int(capped) + sum(int(getattr(term.config, "kept_logits", 0)) for term in config.objective)
 
 
 def _rounding(config: RunConfig, inventory: Inventory) -> dict[str, QuantizerConfig]:

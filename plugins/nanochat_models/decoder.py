@@ -113,7 +113,8 @@ class Decoder(LanguageModel):
         scores = self.embedding.project(hidden) if self.head is None else self.head(hidden)
         if self.logit_softcap is None:
             return scores.float()
-        return self.logit_softcap * torch.tanh(scores.float() / self.logit_softcap)
+        # In place: of tensors this large, each copy shows in the peak of memory.
+        return self.logit_softcap * scores.float().div_(self.logit_softcap).tanh_()
 
     def head_parameters(self) -> list[nn.Parameter]:
         """The head's weight, or the embedding's where they are tied."""

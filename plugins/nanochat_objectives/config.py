@@ -1,8 +1,11 @@
-"""Configurations of the objectives."""
+"""Configurations of the objectives.
+
+`kept_logits` is for the memory plan; contracts/objective.py says what it counts.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +27,7 @@ class LabelSmoothingConfig(ComponentConfig):
         lt=1,
         description="Share of the target's probability that is spread evenly over the vocabulary (epsilon).",
     )
+    kept_logits: ClassVar[int] = 1
 
 
 class EntropyConfig(ComponentConfig):
@@ -34,6 +38,11 @@ class EntropyConfig(ComponentConfig):
         description="Factor of the mean entropy (nats) in the loss: negative rewards spread-out predictions, positive "
         "sharp ones; 0 only logs it as train/entropy.",
     )
+
+    @property
+    def kept_logits(self) -> int:
+        """Log-probabilities and probabilities."""
+        return 2 if self.weight else 0
 
 
 class MtpConfig(ComponentConfig):
@@ -50,6 +59,11 @@ class MtpConfig(ComponentConfig):
         default="own",
         description="own: a map to the vocabulary for each further token; tied: a (dim, dim) map each, then the model's head.",
     )
+
+    @property
+    def kept_logits(self) -> int:
+        """Each further token's log-probabilities."""
+        return self.n_future_tokens - 1
 
 
 class DistillationConfig(ComponentConfig):
@@ -69,6 +83,7 @@ class DistillationConfig(ComponentConfig):
         ge=0,
         description="Likeliest tokens of the teacher that are compared one by one, and the others as one; 0: each one.",
     )
+    kept_logits: ClassVar[int] = 2
 
 
 class ColliderConfig(ComponentConfig):

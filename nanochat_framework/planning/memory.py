@@ -206,7 +206,8 @@ class MemoryPlan:
         return int(max(4 * logits, 2 * logits + product) + self.kept_logits * logits + hidden_gradient)
 
     def _chunk_of_logits(self, tokens: int) -> int:
-        return min(self.config.train.loss_chunk, tokens) * self.config.model.config.vocab_size * FP32
+        rows = min(self.config.train.loss_chunk, tokens)
+        return int(rows * self.config.model.config.vocab_size * FP32)
 
     def _update_temporaries(self) -> int:
         """The hungriest optimizer's workspace; a tied embedding's gradient is made beside the head's just before."""

@@ -99,7 +99,13 @@ CASES: dict[str, tuple[str, ...]] = {
         f'optimizer=[{{match="matrix", name="galore", lr=0.01, rank=64}}, {LION}]',
     ),
     "d20, hybrid with experts, four streams": ("d20", "train.batch_size=2", HYBRID, SHARED, DYNAMIC),
-    "nano-125m-mhc, 1 sequence of 256": ("nano-125m-mhc", "train.batch_size=1", *SHORT, "data.seq_len=256"),
+    "nano-125m-mhc, 1 sequence of 256": (
+        "nano-125m-mhc",
+        "train.batch_size=1",
+        *SHORT,
+        "data.seq_len=256",
+        'optimizer.0.orthogonalize_in="fp32"',
+    ),
 }
 
 

@@ -38,7 +38,7 @@ def test_plan_is_within_a_tenth_of_what_was_measured(
 
 def test_measurements_cover_what_a_plan_depends_on(registry: Registry) -> None:
     configs = [_config(case, registry) for case in MEASURED]
-    assert {case["preset"] for case in MEASURED} == {"tiny-cpu", "d20", "ittybitty-38m"}
+    assert {case["preset"] for case in MEASURED} == {"tiny-cpu", "d20", "ittybitty-38m", "nano-125m-mhc"}
     assert {config.train.precision for config in configs} == {"fp32", "bf16"}
     assert {config.train.activation_checkpointing for config in configs} == {"none", "block", "selective"}
     assert {bool(config.quantizer) for config in configs} == {True, False}

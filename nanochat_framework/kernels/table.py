@@ -45,6 +45,10 @@ class KernelTable:
         self._kernels = sorted(kernels, key=lambda kernel: -int(kernel.traits["priority"]))
         self._chosen: dict[tuple[str, str], Choice] = {}
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> KernelTable:
+        """Itself: modules refer to the process's table, and a copied model still does."""
+        return self
+
     def choose(self, operation: str, device: str = "cpu") -> Choice:
         """The implementation for a device type. Raises KeyError for an operation the core does not have."""
         key = (operation, device)

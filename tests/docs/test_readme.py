@@ -11,7 +11,11 @@ from nanochat_framework.config.presets import preset_names
 from nanochat_framework.plugins import Registry
 from tests.conftest import REPOSITORY
 
-ROWS = dict(re.findall(r"^\| `([\w-]+)` \| ([\d,]+) \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE))
+ROWS = dict(
+    re.findall(
+        r"^\| `([\w-]+)` \| ([\d,]+)(?:, [\d.]+[BM] active)? \|", (REPOSITORY / "README.md").read_text(), re.MULTILINE
+    )
+)
 
 
 def test_every_preset_is_listed() -> None:

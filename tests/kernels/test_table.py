@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.kernels import table
 from nanochat_framework.kernels.naive import rms_norm
 from nanochat_framework.kernels.table import NAIVE, KernelTable, cpu_flags, missing_capabilities
+from nanochat_framework.model.build import build_model
 from nanochat_framework.plugins import Registrar, Registry
 
 slow, fast = object(), object()
@@ -118,3 +121,14 @@ def test_instruction_sets_are_read_from_the_system(
     cpu_flags.cache_clear()
     monkeypatch.setattr("pathlib.Path.read_text", fail)
     assert cpu_flags() == frozenset()
+
+
+def test_a_copied_model_refers_to_the_same_table(tiny_config: Callable[..., RunConfig], registry: Registry) -> None:
+    before = table.active()
+    table.activate(KernelTable(registry))
+    try:
+        model, expected = build_model(tiny_config().model), table.active()
+    finally:
+        table.activate(before)
+    tables = [module.kernels for module in deepcopy(model).modules() if hasattr(module, "kernels")]
+    assert tables and all(each is expected for each in tables)

@@ -68,7 +68,7 @@ def explain(
         if kind == "too_short" and any(_is_inside(tuple(other["loc"]), location) for other in items):
             continue  # it is long enough; pydantic does not count members that are wrong themselves
         if kind == "extra_forbidden":
-            message = _unknown_key(location, data, known)
+            message = _unknown_key(location, item["input"], data, known)
         elif kind == "missing":
             message = _missing(location, data, known)
         elif kind == "tuple_type" and len(location) == 1 and is_array_of_tables(str(location[0])):
@@ -130,7 +130,7 @@ def _missing(location: Location, data: Mapping[str, Any], known: KnownKeys) -> s
     return f"is missing, and {owner.label} needs it{': ' + purpose if purpose else ''}"
 
 
-def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) -> str:
+def _unknown_key(location: Location, value: Any, data: Mapping[str, Any], known: KnownKeys) -> str:
     """What a key was probably meant to be, or where it belongs."""
     *parents, last = location
     key = str(last)
@@ -138,6 +138,9 @@ def _unknown_key(location: Location, data: Mapping[str, Any], known: KnownKeys) 
         return _unknown_section(key, data[key], known)
     owner = _owner(tuple(parents), data, known)
     what = f"unknown key for {owner.label}"
+    if key in RunConfig.model_fields:
+        name = f" name = {json.dumps(value, ensure_ascii=False)}" if isinstance(value, str) else ""
+        return f"{what}; {key!r} is a section of its own, written {section_header(key)}{name}"
     near = _near(key, list(owner.keys))
     if near and key != EXTENDS:
         return f"{what}; did you mean {near!r}?"

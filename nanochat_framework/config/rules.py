@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Self
@@ -44,7 +45,7 @@ class ComponentTable(BaseModel):
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("component_table", "expected a table with a name")
+            raise PydanticCustomError("rule_table", "{message}", {"message": cls._expected(value)})
         own = {key: item for key, item in value.items() if key in cls.model_fields and key != "component"}
         rest = {key: item for key, item in value.items() if key not in own}
         problems: list[InitErrorDetails] = []
@@ -60,6 +61,13 @@ class ComponentTable(BaseModel):
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return table
+
+    @classmethod
+    def _expected(cls, value: Any) -> str:
+        """What to write instead of a value that is no table; of a string it takes the name."""
+        name = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else '"..."'
+        required = [f'{key} = "..."' for key, field in cls.model_fields.items() if field.is_required()]
+        return f"expected a table, as in {{ {', '.join([*required, f'name = {name}'])} }}"
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Any:

@@ -80,6 +80,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         (('match = "*"', 'match = "norm"'), 'takes the 1 parameters of role "embedding" (embedding.weight, ...)'),
         (('source = { name = "tokens", path = "data/tokens.bin" }', "source = 3"), "expected a table with a name"),
         (('name = "lion"', "name = 3"), "the name must be a string; choose one of: adamw, "),
+        (("[train]", '[train]\nschedule = "wsd"'), 'is a section of its own, written [schedule] name = "wsd"'),
     ],
 )
 def test_messages(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -99,6 +100,26 @@ def test_a_table_reports_its_own_keys_and_the_components_together(tmp_path: Path
 def test_one_table_where_several_are_meant(tmp_path: Path) -> None:
     text = TINY.replace("[[quantizer]]", "[quantizer]")
     assert any("quantizer: expected tables written [[quantizer]] (got a table)" in x for x in problems(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ('token_filter="collider"', 'token_filter: expected a table, as in { name = "collider" }'),
+        ("token_filter=3", 'token_filter: expected a table, as in { name = "..." }'),
+        (
+            'train.token_filter="collider"',
+            "'token_filter' is a section of its own, written [token_filter] name = \"collider\"",
+        ),
+        ('quantizer=["int8"]', 'quantizer.0: expected a table, as in { match = "...", name = "int8" }'),
+        ('optimizer=["lion"]', 'optimizer.0: expected a table, as in { match = "...", name = "lion" }'),
+        ('optimizer="lion"', 'optimizer: expected tables written [[optimizer]] (got "lion")'),
+        ('data.sources=["text"]', 'data.sources.0: expected a table, as in { name = "text" }'),
+    ],
+)
+def test_a_name_where_a_table_is_meant(tmp_path: Path, setting: str, message: str) -> None:
+    (found,) = problems(tmp_path, TINY, setting)
+    assert message in found
 
 
 def test_a_wrong_member_is_the_only_complaint_about_an_array(tmp_path: Path) -> None:

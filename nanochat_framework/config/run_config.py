@@ -170,6 +170,9 @@ class RunConfig(BaseModel):
     callback: tuple[Annotated[Selected[Any], Select("callback")], ...] = Field(
         default=(), description="What else is done beside the training loop."
     )
+    tracker: tuple[Annotated[Selected[Any], Select("tracker")], ...] = Field(
+        default=(), description="Where metrics go besides the run's folder."
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that reads back to an equal object; also what TOML and JSON copies are written from."""
@@ -179,6 +182,5 @@ class RunConfig(BaseModel):
 RESERVED_SECTIONS = {
     "stage": "stages after pretraining",
     "tokenizer": "tokenizer settings",
-    "tracker": "experiment trackers",
 }
 """Tables whose names are kept for parts that are not there yet; using one is an error that says so."""

@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
         Kind("importer", f"{_CONTRACTS}.exporter:Importer", "reads a model back from a file format"),
         Kind("source", f"{_CONTRACTS}.source:Source", "where text or tokens come from"),
         Kind("callback", f"{_CONTRACTS}.callback:Callback", "something done beside the training loop"),
+        Kind("tracker", f"{_CONTRACTS}.tracker:Tracker", "where metrics go besides the run's folder"),
         Kind("evaluation", f"{_CONTRACTS}.evaluation:Evaluation", "a score of a trained model"),
     )
 }

@@ -155,6 +155,10 @@ class Registrar:
         """Something done beside the training loop; see `contracts.callback`."""
         self.register("callback", name, config=config, factory=factory, summary=summary)
 
+    def tracker(self, name: str, *, config: str, factory: str, summary: str) -> None:
+        """Where metrics go besides the run's folder; see `contracts.tracker`."""
+        self.register("tracker", name, config=config, factory=factory, summary=summary)
+
     def evaluation(self, name: str, *, config: str, factory: str, summary: str) -> None:
         """A score of a trained model; see `contracts.evaluation`."""
         self.register("evaluation", name, config=config, factory=factory, summary=summary)

@@ -6,14 +6,15 @@ Every event has `time` (seconds since 1970), `attempt` and `kind`. `started` and
 
 from __future__ import annotations
 
+import threading
 import time
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.jsonlines import JsonLinesWriter, heal, last, read
+from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, heal, last, nobody, read
 from nanochat_framework.runs.status import read_status
 
 Kind = Literal[
@@ -26,6 +27,7 @@ Kind = Literal[
     "steps_fixed",
     "alert",
     "acknowledged",
+    "tracker_error",
     "stopped",
     "finished",
     "failed",
@@ -34,16 +36,24 @@ KINDS: tuple[str, ...] = typing.get_args(Kind)
 
 
 class EventLog:
-    """Writes events.jsonl; each event is on the disk, power cuts included, when `write` returns."""
+    """Writes events.jsonl; each event is on the disk, power cuts included, when `write` returns.
+
+    `listener` is called with every event after it is written.
+    """
 
     def __init__(self, path: Path, attempt: int) -> None:
         self._writer = JsonLinesWriter(path, sync=True)
         self.attempt = attempt
+        self.listener: Callable[[Record], None] = nobody
+        self._one_at_a_time = threading.Lock()
 
     def write(self, kind: Kind, **facts: Any) -> None:
-        """Append one event. Raises DiskFull or OSError."""
+        """Append one event, from any thread. Raises DiskFull or OSError."""
         assert kind in KINDS, kind
-        self._writer.write({"time": time.time(), "attempt": self.attempt, "kind": kind, **facts})
+        event = {"time": time.time(), "attempt": self.attempt, "kind": kind, **facts}
+        with self._one_at_a_time:
+            self._writer.write(event)
+        self.listener(event)
 
     def close(self) -> None:
         """Close the file; may be called twice."""

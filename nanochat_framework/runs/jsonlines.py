@@ -36,6 +36,10 @@ def number(value: Any) -> Any:
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
 
 
+def nobody(record: Record) -> None:
+    """The listener of a log that nobody listens to."""
+
+
 def encode(record: Mapping[str, Any]) -> bytes:
     """One line, newline included, in ASCII. Floats are written so that they read back to the same bits."""
     return json.dumps(plain(record), allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"

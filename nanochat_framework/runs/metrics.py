@@ -10,12 +10,12 @@ of two values under one name the later attempt's counts, then the later line's. 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat_framework.runs.events import is_count, rewinds
-from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, number, read
+from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, nobody, number, read
 
 TRAIN_LOSS = "train/loss"
 TRAIN_TOTAL_LOSS = "train/total_loss"
@@ -95,11 +95,12 @@ def describe(name: str) -> Metric | None:
 
 
 class MetricsLog:
-    """Writes metrics.jsonl."""
+    """Writes metrics.jsonl. `listener` is called with every record after it is written."""
 
     def __init__(self, path: Path, attempt: int) -> None:
         self._writer = JsonLinesWriter(path)
         self.attempt = attempt
+        self.listener: Callable[[Record], None] = nobody
 
     def write(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
         """Append one record: `values` by metric name, after `step` steps and `tokens` tokens.
@@ -107,7 +108,9 @@ class MetricsLog:
         Raises DiskFull or OSError.
         """
         assert not set(values).intersection(KEYS), values
-        self._writer.write({"attempt": self.attempt, "step": step, "time": time.time(), "tokens": tokens, **values})
+        record = {"attempt": self.attempt, "step": step, "time": time.time(), "tokens": tokens, **values}
+        self._writer.write(record)
+        self.listener(record)
 
     def sync(self) -> None:
         """Make all records so far durable; to be called before the checkpoint of a step is written."""

@@ -164,6 +164,7 @@ def _train(
                 world=world,
                 quiet=quiet,
             )
+            held.callback(prepared.close)
             _introduce(prepared, quiet)
             prepared.trainer.run()
             return _conclude(prepared, quiet)

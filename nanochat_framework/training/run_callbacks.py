@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
 from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.trainer import StepResult, Trainer
@@ -194,6 +195,17 @@ class ProgressCallback(Callback):
     def _above(self, text: str) -> None:
         if not self.live:
             print(text, file=self.stream, flush=True)
+
+
+class TrackerCallback(Callback):
+    """Hands texts to the run's trackers; metrics and events reach them through their logs."""
+
+    def __init__(self, trackers: Trackers) -> None:
+        self.trackers = trackers
+
+    def after_samples(self, trainer: Trainer, samples: list[dict[str, Any]]) -> None:
+        """Pass them on."""
+        self.trackers.samples(trainer.step, samples)
 
 
 def duration(seconds: float) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,9 @@ import torch
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.contracts.tracker import TrackedRun, Tracker
 from nanochat_framework.data.loader import PrefetchLoader
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory
@@ -21,6 +25,7 @@ from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import (
     EvaluationCallback,
     MetricsCallback,
@@ -39,6 +44,7 @@ from nanochat_framework.training.run_callbacks import (
     ProgressCallback,
     SignalCallback,
     StatusCallback,
+    TrackerCallback,
 )
 from nanochat_framework.training.samples import SampleCallback
 from nanochat_framework.training.time_limit import TimeLimitCallback, fixed_before
@@ -50,11 +56,17 @@ from nanochat_framework.training.world import World
 
 @dataclass(frozen=True)
 class Prepared:
-    """A trainer with the directory it writes to and the store of its checkpoints."""
+    """A trainer with the directory it writes to, the store of its checkpoints, and the trackers it reports to."""
 
     trainer: Trainer
     run: RunDirectory
     store: CheckpointStore
+    trackers: Trackers | None
+
+    def close(self) -> None:
+        """Let the trackers write what waits; to be called after the last event."""
+        if self.trackers is not None:
+            self.trackers.close()
 
 
 def choose_device(name: str) -> torch.device:
@@ -114,7 +126,7 @@ def prepare(
         take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
     samples = _samples(config, run, module, data)
-    events, metrics, reporting = _reporting(config, run, store, world, step, quiet)
+    events, metrics, reporting, trackers = _reporting(config, run, store, world, step, quiet)
     evaluation = EvaluationCallback(config.eval.every)
 
     def save(trainer: Trainer) -> str:
@@ -152,28 +164,46 @@ def prepare(
     )
     if meta:
         trainer.callbacks.load_state(meta["callbacks"])
-    return Prepared(trainer, run, store)
+    return Prepared(trainer, run, store, trackers)
 
 
 def _reporting(
     config: RunConfig, run: RunDirectory, store: CheckpointStore, world: World, step: int, quiet: bool
-) -> tuple[EventLog, MetricsLog, list[Callback]]:
+) -> tuple[EventLog, MetricsLog, list[Callback], Trackers | None]:
     """Begin an attempt: its logs, and the callbacks that tell how it goes. Only process 0's write anything."""
     if not world.is_main:
         attempt = int(world.from_main(int))
-        return SilentEvents(attempt), SilentMetrics(attempt), []
+        return SilentEvents(attempt), SilentMetrics(attempt), [], None
 
     def begin() -> int:
+        built.extend((selected.name, selected.build()) for selected in config.tracker)
         store.rewind(step)
         opened.append(begin_attempt(run.events, step))
         return opened[0].attempt
 
+    built: list[tuple[str, Tracker]] = []
     opened: list[EventLog] = []
     attempt = int(world.from_main(begin))
     status = StatusFile(run.status)
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
     progress = [] if quiet else [ProgressCallback(config.train.log_every)]
-    return opened[0], MetricsLog(run.metrics, attempt), [StatusCallback(status), *progress]
+    events, metrics = opened[0], MetricsLog(run.metrics, attempt)
+    callbacks: list[Callback] = [StatusCallback(status), *progress]
+    if not built:
+        return events, metrics, callbacks, None
+    tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
+    trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events))
+    events.listener, metrics.listener = trackers.event, trackers.metrics
+    return events, metrics, [*callbacks, TrackerCallback(trackers)], trackers
+
+
+def _report_tracker(events: EventLog, name: str, error: BaseException, *, switched_off: bool) -> None:
+    """Say that a tracker failed, here and in events.jsonl; the training goes on."""
+    reason = (str(error).splitlines() or [""])[0]
+    what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    print(f"tracker {name}: {what}{'; it is switched off' if switched_off else ''}", file=sys.stderr)
+    with contextlib.suppress(OSError, NanochatError):
+        events.write("tracker_error", tracker=name, error=what, switched_off=switched_off)
 
 
 def _samples(config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData) -> list[Callback]:

@@ -62,7 +62,7 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
     [
         (("[train]", "[train]\nlr = 0.1"), "'lr' belongs under [[optimizer]]"),
         (('name = "muon"', 'name = "moun"'), "unknown optimizer 'moun'; did you mean 'muon'?"),
-        (("[train]", "[tracker]\nx = 1\n[train]"), "reserved for experiment trackers"),
+        (("[train]", "[tokenizer]\nx = 1\n[train]"), "reserved for tokenizer settings"),
         (('precision = "', 'precision = "x'), "expected 'fp32', 'bf16' or 'fp16'"),
         (("\nseq_len = 256", "\nseq_len = 512"), "512 is more than model.max_seq_len 256"),
         (("group_size = 256", "group_size = 100"), "multiple of 32"),

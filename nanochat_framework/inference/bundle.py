@@ -22,9 +22,9 @@ from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.plugins.settings import configured
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.training.checkpoint import AVERAGE, META, MODEL, read_meta, read_tensors
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 
 CHECKPOINTS = "checkpoints"
 TRAINED, EMA = "trained", "ema"

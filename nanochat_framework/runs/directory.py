@@ -99,7 +99,7 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of checkpoints; see `training.checkpoint_store`."""
+        """Folder of checkpoints; see `runs.checkpoint_store`."""
         return self.path / "checkpoints"
 
     def info(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from nanochat_framework.config.dump import toml_table
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.training.checkpoint import META, MODEL, SCHEMA_VERSION, save_tensors
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 
 STARTER = "model.toml"
 """The `[model]` table and `train.init_from`, for a configuration to extend."""

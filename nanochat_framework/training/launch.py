@@ -16,9 +16,9 @@ from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageErro
 from nanochat_framework.planning.inventory import describe
 from nanochat_framework.planning.parameters import resting_parameters
 from nanochat_framework.plugins.loader import PluginHost
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.runs.status import StatusFile
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.processes import run_processes
 from nanochat_framework.training.setup import Prepared, prepare, training_steps

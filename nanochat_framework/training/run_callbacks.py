@@ -11,10 +11,10 @@ from types import FrameType
 from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -19,6 +19,7 @@ from nanochat_framework.data.loader import PrefetchLoader
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog, begin_attempt
 from nanochat_framework.runs.jsonlines import read
@@ -37,7 +38,6 @@ from nanochat_framework.training.checkpoint import (
     restore_checkpoint,
     write_checkpoint,
 )
-from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,

@@ -21,8 +21,8 @@ from nanochat_framework.inference.bundle import bundle_from, bundle_from_checkpo
 from nanochat_framework.inference.comparison import EXACT_LOGITS, compare, relative_difference
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.training.checkpoint import CheckpointMeta, write_checkpoint
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 from nanochat_framework.training.train_module import TrainModule
 from tests.laws.combinations import changes, random_tokens
 

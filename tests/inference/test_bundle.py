@@ -18,9 +18,9 @@ from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
+from nanochat_framework.runs.checkpoint_manifest import seal
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.training.checkpoint import save_tensors
-from nanochat_framework.training.checkpoint_manifest import seal
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 from tests.exporters.models import small_tokenizer
 from tests.laws.combinations import COMBINATIONS, changes, random_tokens
 

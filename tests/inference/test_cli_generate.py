@@ -12,7 +12,7 @@ import pytest
 
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
-from nanochat_framework.training.checkpoint_manifest import seal
+from nanochat_framework.runs.checkpoint_manifest import seal
 from tests.inference.test_bundle import write_checkpoint
 
 MakeConfig = Callable[..., RunConfig]

@@ -20,8 +20,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 
 CONFIG = Path(__file__).parent / "fixtures" / "kill_and_resume.toml"
 LIMIT_S = 240.0

@@ -15,8 +15,8 @@ import pytest
 import tomli_w
 
 from nanochat_framework.cli import main
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
-from nanochat_framework.training.checkpoint_store import CheckpointStore
 from tests.conftest import tiny_dict
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat_framework.errors import NanochatError
-from nanochat_framework.training.checkpoint_store import CheckpointStore, DiskFull, step_name
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, DiskFull, step_name
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_a_rewind_sets_aside_what_lies_beyond(store: CheckpointStore) -> None:
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
-from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 
 def write(folder):
     (folder / "model.safetensors").write_bytes(b"half a model")
@@ -328,7 +328,7 @@ DYING_WRITER = """
 import os, signal, sys
 from pathlib import Path
 from nanochat_framework.training import checkpoint_store
-from nanochat_framework.training.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
 
 left = int(sys.argv[3])
 
@@ -392,7 +392,7 @@ TOO_LARGE = """
 import resource, sys
 from pathlib import Path
 from nanochat_framework.errors import NanochatError
-from nanochat_framework.training.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 
 def write(folder):
     (folder / "model.safetensors").write_bytes(b"x" * 100_000)

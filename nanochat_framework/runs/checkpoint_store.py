@@ -21,8 +21,8 @@ from pathlib import Path
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder, write_atomic
+from nanochat_framework.runs.checkpoint_manifest import files_in, problems, recorded_size, recorded_step, seal
 from nanochat_framework.runs.process import is_alive, start_time
-from nanochat_framework.training.checkpoint_manifest import files_in, problems, recorded_size, recorded_step, seal
 
 __all__ = ["LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "step_name"]
 

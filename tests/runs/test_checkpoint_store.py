@@ -327,7 +327,7 @@ def test_what_a_living_writer_is_writing_is_left_alone(store: CheckpointStore) -
 DYING_WRITER = """
 import os, signal, sys
 from pathlib import Path
-from nanochat_framework.training import checkpoint_store
+from nanochat_framework.runs import checkpoint_store
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 
 left = int(sys.argv[3])

@@ -210,8 +210,7 @@ def test_where_runs_live(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_run_directory_needs_neither_torch_nor_numpy() -> None:
     script = """
 import sys
-from nanochat_framework.runs import atomic, directory, events, jsonlines, lock, metrics, process, status
-from nanochat_framework.training import checkpoint_store
+from nanochat_framework.runs import atomic, checkpoint_store, directory, events, jsonlines, lock, metrics, process, status
 print({"torch", "numpy", "pydantic"} & set(sys.modules))
 """
     assert (

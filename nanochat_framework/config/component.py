@@ -77,9 +77,11 @@ class ModelConfig(ComponentConfig):
 
     derives_from: ClassVar[str] = ""
 
-    dim: int = Field(gt=0, description="Width of the residual stream, in channels.")
-    vocab_size: int = Field(gt=0, description="Rows of the embedding, in tokens; at least the tokenizer's.")
-    max_seq_len: int = Field(gt=0, description="Longest sequence the model is built for, in tokens.")
+    dim: int = Field(gt=0, examples=[32], description="Width of the residual stream, in channels.")
+    vocab_size: int = Field(
+        gt=0, examples=[97], description="Rows of the embedding, in tokens; at least the tokenizer's."
+    )
+    max_seq_len: int = Field(gt=0, examples=[64], description="Longest sequence the model is built for, in tokens.")
 
     @classmethod
     def derived(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:

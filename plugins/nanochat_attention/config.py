@@ -15,9 +15,9 @@ from nanochat_framework.model.description import Linear, RmsNorm, Rotary, Softma
 class GqaConfig(PartConfig):
     """`attention = { name = "gqa" }`: n_kv_heads = n_heads is multi-head attention, 1 is multi-query."""
 
-    n_heads: int = Field(gt=0, description="Query heads.")
-    n_kv_heads: int = Field(gt=0, description="Key/value heads; divides n_heads.")
-    head_dim: int = Field(gt=0, multiple_of=2, description="Width of a head, in channels; even.")
+    n_heads: int = Field(gt=0, examples=[4], description="Query heads.")
+    n_kv_heads: int = Field(gt=0, examples=[2], description="Key/value heads; divides n_heads.")
+    head_dim: int = Field(gt=0, multiple_of=2, examples=[16], description="Width of a head, in channels; even.")
     rope_theta: float = Field(default=10000.0, gt=0, description="Base of the rotary frequencies.")
     rotary_dim: int | None = Field(
         default=None,

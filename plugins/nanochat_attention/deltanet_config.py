@@ -15,11 +15,13 @@ from nanochat_framework.model.description import GatedDeltaNet, Linear, RmsNorm,
 class DeltaNetConfig(PartConfig):
     """`attention = { name = "deltanet" }`."""
 
-    n_heads: int = Field(gt=0, description="Query and key heads.")
+    n_heads: int = Field(gt=0, examples=[4], description="Query and key heads.")
     n_value_heads: int | None = Field(
         default=None, gt=0, description="Value heads, each with a memory; a multiple of n_heads. Absent: n_heads."
     )
-    head_dim: int = Field(gt=0, description="Width of a head, in channels: a memory is head_dim x head_dim.")
+    head_dim: int = Field(
+        gt=0, examples=[16], description="Width of a head, in channels: a memory is head_dim x head_dim."
+    )
     convolution_size: int = Field(default=4, gt=1, description="Positions that the short convolution sees.")
     eps: float = Field(default=1e-6, gt=0, description="Added to the mean square in the norm of the output.")
 

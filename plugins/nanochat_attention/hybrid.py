@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from nanochat_framework.config.component import PartConfig
 from nanochat_framework.config.selection import Select, Selected
@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from nanochat_framework.contracts.attention import Attention
 
 Kind = Literal["full", "linear"]
+EXAMPLE: dict[str, Any] = {
+    "full": {"name": "gqa", "n_heads": 4, "n_kv_heads": 2, "head_dim": 16},
+    "linear": {"name": "deltanet", "n_heads": 4, "head_dim": 16},
+    "linear_ratio": 0.5,
+}
 
 
 class HybridConfig(PartConfig):
     """`attention = { name = "hybrid", full = { ... }, linear = { ... } }`."""
+
+    model_config: ClassVar[ConfigDict] = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     full: Annotated[Selected[Any], Select("attention")] = Field(description="The one kind, usually softmax attention.")
     linear: Annotated[Selected[Any], Select("attention")] = Field(description="The other kind, usually a recurrence.")

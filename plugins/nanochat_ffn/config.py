@@ -34,7 +34,9 @@ def _swiglu(place: Place, hidden_dim: int) -> GatedFeedForward:
 class SwigluConfig(PartConfig):
     """`ffn = { name = "swiglu" }`."""
 
-    hidden_dim: int = Field(gt=0, description="Inner width, in channels; multiples of 256 export to stock GGUF types.")
+    hidden_dim: int = Field(
+        gt=0, examples=[96], description="Inner width, in channels; multiples of 256 export to stock GGUF types."
+    )
 
     def describe(self, place: Place) -> GatedFeedForward:
         """Three maps."""
@@ -44,7 +46,9 @@ class SwigluConfig(PartConfig):
 class Relu2Config(PartConfig):
     """`ffn = { name = "relu2" }`."""
 
-    hidden_dim: int = Field(gt=0, description="Inner width, in channels; multiples of 256 export to stock GGUF types.")
+    hidden_dim: int = Field(
+        gt=0, examples=[96], description="Inner width, in channels; multiples of 256 export to stock GGUF types."
+    )
 
     def describe(self, place: Place) -> PlainFeedForward:
         """Two maps."""
@@ -58,9 +62,11 @@ class Relu2Config(PartConfig):
 class MoeConfig(PartConfig):
     """`ffn = { name = "moe" }`: total parameters count all experts, active ones those of a single token."""
 
-    n_experts: int = Field(gt=1, description="Experts in a layer.")
+    n_experts: int = Field(gt=1, examples=[4], description="Experts in a layer.")
     n_active: int = Field(default=2, gt=0, description="Experts that each token goes to.")
-    hidden_dim: int = Field(gt=0, description="Inner width of an expert, in channels; multiples of 256 export well.")
+    hidden_dim: int = Field(
+        gt=0, examples=[32], description="Inner width of an expert, in channels; multiples of 256 export well."
+    )
     shared_hidden_dim: int = Field(
         default=0, ge=0, description="Inner width of an expert that every token goes to, in channels; 0: there is none."
     )

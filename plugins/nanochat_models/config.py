@@ -51,7 +51,7 @@ class DecoderConfig(ModelConfig):
         description="How sizes follow from depth: nanochat-2026 (the default) rounds the width of 64 a layer up to heads "
         "of 128 channels, nanochat-2025 makes the heads narrower instead.",
     )
-    n_layers: int = Field(gt=0, description="Number of blocks.")
+    n_layers: int = Field(gt=0, examples=[2], description="Number of blocks.")
     tie_embeddings: bool = Field(default=False, description="Whether the embedding is the output head too.")
     embedding_norm: bool = Field(
         default=False, description="Whether a norm stands between the embedding and the blocks."

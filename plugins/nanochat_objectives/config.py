@@ -70,7 +70,8 @@ class DistillationConfig(ComponentConfig):
     """`name = "distillation"`: learning from a teacher."""
 
     teacher: str = Field(
-        description="Run, checkpoint folder or model file of the same vocabulary; it is read again at each start."
+        examples=["runs/teacher"],
+        description="Run, checkpoint folder or model file of the same vocabulary; it is read again at each start.",
     )
     weight: float = Field(
         default=1.0, ge=0, description="Factor of the term in the loss, to which cross-entropy is added with 1."

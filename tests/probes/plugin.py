@@ -15,9 +15,9 @@ NANOCHAT_PLUGIN_API = 1
 def nanochat_register(registrar: Registrar) -> None:
     """Register the probes."""
     for kind, name, config, factory in (
-        ("attention", "probe/recurrent", ".recurrent:RecurrentConfig", ".recurrent:build_recurrent"),
-        ("residual", "probe/two_streams", ".two_streams:TwoStreamsConfig", ".two_streams:build_two_streams"),
-        ("ffn", "probe/top2", ".top2:Top2Config", ".top2:build_top2"),
-        ("objective", "probe/two_ahead", ".two_ahead:TwoAheadConfig", ".two_ahead:build_two_ahead"),
+        ("attention", "probe/recurrent", ".config:RecurrentConfig", ".recurrent:build_recurrent"),
+        ("residual", "probe/two_streams", ".config:TwoStreamsConfig", ".two_streams:build_two_streams"),
+        ("ffn", "probe/top2", ".config:Top2Config", ".top2:build_top2"),
+        ("objective", "probe/two_ahead", ".config:TwoAheadConfig", ".two_ahead:build_two_ahead"),
     ):
         registrar.register(kind, name, config=config, factory=factory, summary="probe of the contract")

@@ -5,17 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nanochat_framework.config.component import PartConfig
 from nanochat_framework.contracts.attention import Attention
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.state import RecurrentState, SequenceState
-
-
-class RecurrentConfig(PartConfig):
-    """No settings, and no lowering: it describes itself as opaque."""
+from tests.probes.config import RecurrentConfig
 
 
 class Recurrent(Attention):

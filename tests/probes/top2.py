@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nanochat_framework.config.component import PartConfig
 from nanochat_framework.contracts.ffn import FeedForward
 from nanochat_framework.model import roles
 from nanochat_framework.model.auxiliary import add_auxiliary_loss
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.linear import Linear
-
-
-class Top2Config(PartConfig):
-    """Sizes."""
-
-    n_experts: int = Field(default=4, gt=1, description="Experts in a layer.")
-    hidden_dim: int = Field(default=32, gt=0, description="Inner width of an expert, in channels.")
-    balance_weight: float = Field(default=0.01, ge=0, description="Weight of the load-balance loss.")
+from tests.probes.config import Top2Config
 
 
 class Top2(FeedForward):

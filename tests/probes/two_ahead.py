@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from nanochat_framework.config.component import ComponentConfig
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.objective import HeadChunk, Objective
 from nanochat_framework.model import roles
 from nanochat_framework.model.linear import Linear
+from tests.probes.config import TwoAheadConfig
 
 IGNORED = -100
-
-
-class TwoAheadConfig(ComponentConfig):
-    """Its weight."""
-
-    weight: float = Field(default=0.3, ge=0, description="Weight in the loss.")
 
 
 class TwoAhead(Objective):

@@ -7,14 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nanochat_framework.config.component import PartConfig
 from nanochat_framework.contracts.residual import Residual
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
-
-
-class TwoStreamsConfig(PartConfig):
-    """No settings."""
+from tests.probes.config import TwoStreamsConfig
 
 
 class TwoStreams(Residual):

@@ -69,6 +69,17 @@ class PartConfig(ComponentConfig):
         return Opaque(component=type(self).__name__)
 
 
+class AttentionConfig(PartConfig):
+    """Configuration of an attention that may say what its values look like, so that a model can add to them."""
+
+    def value_heads(self, place: Place) -> tuple[int, int] | None:
+        """How many value heads there are, and channels of each; None: nothing can be added to its values.
+
+        Whoever says so takes `added_values` in `forward` (`contracts.attention`).
+        """
+        return None
+
+
 class ModelConfig(ComponentConfig):
     """Configuration of a whole model. Every model has these three sizes, whatever it is made of.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -49,12 +49,21 @@ class KnownKeys:
                 keys = _descriptions(registry.get(kind, name).config_class())
             except (Exception, SystemExit):  # unknown or broken: validation has said so
                 continue
+            self._add_tables_within(registry.get(kind, name).config_class())
             if key in _RULES:
+                self._add_tables_within(_RULES[key])
                 keys = {**_descriptions(_RULES[key]), **keys}
             label = f"{kind} {name}"
             self._owners[f"{key} {name}"] = Owner(label, keys)
             header = section_header(kind) if kind in RunConfig.model_fields else label
             self._homes.setdefault(f"under {header}", Owner(label, keys))
+
+    def _add_tables_within(self, model: type[BaseModel]) -> None:
+        """Tables that stand under a key of `model` and are no components: `warmup = { ... }`."""
+        for name, field in model.model_fields.items():
+            for kind in (field.annotation, *get_args(field.annotation)):
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    self._owners.setdefault(f"[{name}]", Owner(name, _descriptions(kind)))
 
     def owner(self, section: str, name: Any) -> Owner:
         """The owner of a table found under the key `section` that names the component `name`."""

@@ -15,6 +15,9 @@ class Attention(nn.Module, ABC):
 
     Laws: output at t depends on inputs up to t only; feeding a sequence in pieces through a state gives what feeding it
     whole gives; documents in one row give what each gives alone; every parameter receives a gradient.
+
+    One whose configuration names its `value_heads` takes `added_values` in `forward` besides: (batch, seq, heads · channels)
+    or None, to be added to the values of x before anything else is done with them.
     """
 
     @abstractmethod

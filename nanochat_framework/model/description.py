@@ -101,6 +101,18 @@ class SoftmaxAttention:
 
 
 @dataclass(frozen=True)
+class ValueEmbedding:
+    """Joins the values of a block's attention: scale · σ(gate(x)) · table[token], one gate for each key/value head.
+
+    x is the first `gate.in_features` channels of what attention reads (nanochat).
+    """
+
+    table: Embedding
+    gate: Linear
+    scale: float
+
+
+@dataclass(frozen=True)
 class GatedDeltaNet:
     """The gated delta rule with short convolutions and a gated norm (Yang et al. 2024, arXiv 2412.06464; Qwen3-Next).
 
@@ -205,6 +217,7 @@ class Block:
     mixer: Mixer
     ffn_norm: Norm
     ffn: FeedForward
+    value_embedding: ValueEmbedding | None = None
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from nanochat_framework.model.weight import QuantizableWeight
 class TokenEmbedding(QuantizableWeight):
     """Row lookup (vocab_size, dim) that starts the stream of activations in `compute_dtype`.
 
-    `project` is the tied head: hidden · weightᵀ. Weights start normal with standard deviation 0.02, small enough that a
-    tied head's first logits are near zero. A quantised table is looked up in its dequantised rows, and the tied head
+    `project` is the tied head: hidden · weightᵀ. Weights start normal with standard deviation `std`; 0.02 is small enough
+    that a tied head's first logits are near zero. A quantised table is looked up in its dequantised rows, and the tied head
     multiplies by the same.
     """
 
-    def __init__(self, vocab_size: int, dim: int) -> None:
+    def __init__(self, vocab_size: int, dim: int, *, std: float = 0.02) -> None:
         super().__init__(nn.Parameter(torch.empty(vocab_size, dim)), roles.EMBEDDING)
-        nn.init.normal_(self.weight, std=0.02)
+        nn.init.normal_(self.weight, std=std)
         self.compute_dtype = torch.float32
 
     def forward(self, tokens: Tensor) -> Tensor:

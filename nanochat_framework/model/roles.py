@@ -11,7 +11,7 @@ from typing import Final
 MATRIX: Final = "matrix"
 """A linear map inside a block: (out_features, in_features)."""
 EMBEDDING: Final = "embedding"
-"""The token table: (vocab_size, dim); with tied weights it is the head too."""
+"""A table with a row for each token: (vocab_size, dim); with tied weights the model's first one is the head too."""
 HEAD: Final = "head"
 """The untied output map: (vocab_size, dim)."""
 NORM: Final = "norm"

@@ -23,6 +23,7 @@ from nanochat_framework.model.description import (
     Opaque,
     PlainFeedForward,
     SoftmaxAttention,
+    ValueEmbedding,
 )
 from nanochat_framework.planning.inventory import Inventory
 from nanochat_framework.planning.parameters import resting_parameters
@@ -89,6 +90,8 @@ def linear_maps(operation: Any) -> list[Linear]:
     """The linear maps that a token passes in an operation, in the order in which they are applied."""
     if isinstance(operation, Linear):
         return [operation]
+    if isinstance(operation, ValueEmbedding):
+        return [operation.gate]
     if isinstance(operation, SoftmaxAttention):
         gate = [] if operation.gate is None else [operation.gate]
         return [operation.query, operation.key, operation.value, *gate, operation.output]
@@ -110,7 +113,7 @@ def _described_weights(description: ModelDescription | None) -> int:
     """Weights that multiply for a token, as often as they do: maps of the blocks, and the head (or the tied table)."""
     if description is None:
         return 0
-    parts = [part for block in description.executed for part in (block.mixer, block.ffn)]
+    parts = [part for block in description.executed for part in (block.mixer, block.value_embedding, block.ffn)]
     inside = sum(linear.weight.size for part in parts for linear in linear_maps(part))
     head = description.embedding.weight if description.head is None else description.head.weight
     return inside + head.size

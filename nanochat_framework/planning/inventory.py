@@ -14,7 +14,7 @@ from nanochat_framework.model.description import Block, ModelDescription, Opaque
 
 EMBEDDING, HEAD, FINAL_NORM, RESIDUAL, EXTRAS = "embedding", "head", "final_norm", "residual", "extras"
 BLOCKS = "blocks"
-MIXER, FFN, NORMS = "attention", "ffn", "norms"
+MIXER, VALUE_EMBEDDING, FFN, NORMS = "attention", "value_embedding", "ffn", "norms"
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def _described(description: ModelDescription) -> Iterator[PlannedTensor]:
 
 def _of_block(block: Block) -> Iterator[PlannedTensor]:
     yield from _listed(block.mixer, BLOCKS, MIXER)
+    yield from _listed(block.value_embedding, BLOCKS, VALUE_EMBEDDING)
     yield from _listed(block.ffn, BLOCKS, FFN)
     yield from _listed((block.mixer_norm, block.ffn_norm), BLOCKS, NORMS)
 

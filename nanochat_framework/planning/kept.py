@@ -21,6 +21,7 @@ from nanochat_framework.model.description import (
     PlainFeedForward,
     RmsNorm,
     SoftmaxAttention,
+    ValueEmbedding,
 )
 from nanochat_framework.planning.inventory import Inventory
 
@@ -52,6 +53,7 @@ def kept_by_layer(block: Block, description: ModelDescription) -> Kept:
     """All that a layer keeps without activation checkpointing, its input included."""
     dim = description.dim
     parts = norm(block.mixer_norm, dim) + mixer(block.mixer, dim) + norm(block.ffn_norm, dim) + ffn(block.ffn, dim)
+    parts += value_embedding(block.value_embedding)
     return parts + streams(description.residual, dim)
 
 
@@ -62,7 +64,8 @@ def layer_input(description: ModelDescription) -> Kept:
 
 def products(block: Block) -> Kept:
     """Results of a layer's matrix products and attention, which selective checkpointing keeps."""
-    return _mixer_products(block.mixer) + _ffn_products(block.ffn)
+    gates = 0 if block.value_embedding is None else block.value_embedding.gate.out_features
+    return _mixer_products(block.mixer) + _ffn_products(block.ffn) + Kept(compute=gates)
 
 
 def norm(part: Any, dim: int) -> Kept:
@@ -81,6 +84,11 @@ def mixer(part: Any, dim: int) -> Kept:
     if part.query_norm is not None:  # the heads before they are normalised, and one factor each
         kept += Kept(compute=inner + shared, fp32=part.n_heads + part.n_kv_heads)
     return kept + Kept(compute=2 * inner if part.gate is not None else 0)  # the gate, and what it multiplies
+
+
+def value_embedding(part: ValueEmbedding | None) -> Kept:
+    """The rows, and the gates before and after they are scaled."""
+    return Kept() if part is None else Kept(compute=part.table.weight.shape[1] + 2 * part.gate.out_features)
 
 
 def _delta_net(part: GatedDeltaNet, dim: int) -> Kept:

@@ -24,7 +24,7 @@ from nanochat_framework.planning.device import (
     planned_device,
     runtime_bytes,
 )
-from nanochat_framework.planning.inventory import Inventory, take_inventory
+from nanochat_framework.planning.inventory import BLOCKS, Inventory, take_inventory
 from nanochat_framework.planning.kept import FP32
 from nanochat_framework.planning.optimizer_memory import GroupMemory, optimizer_groups
 
@@ -267,7 +267,7 @@ def _copies(config: RunConfig, inventory: Inventory, itemsize: int) -> int:
         spec = tensor.spec
         if len(spec.shape) < 2 or spec.role in (roles.NORM, roles.RESIDUAL, roles.CONV, roles.QUANTIZER_SCALE):
             continue
-        multiplied = spec.role != roles.EMBEDDING or tied
+        multiplied = spec.role != roles.EMBEDDING or (tied and tensor.part != BLOCKS)
         if spec.name in rounded or (multiplied and itemsize < FP32):
             total += spec.size * itemsize
         if spec.name in rounded:
@@ -306,5 +306,5 @@ def _tied(inventory: Inventory) -> bool:
 def _head_parameters(inventory: Inventory) -> int:
     """Parameters whose gradients are made at the loss: the head's (the tied table's) and the objectives'."""
     role = roles.EMBEDDING if _tied(inventory) else roles.HEAD
-    head = sum(tensor.spec.size for tensor in inventory.model if tensor.spec.role == role)
+    head = sum(t.spec.size for t in inventory.model if t.spec.role == role and t.part != BLOCKS)
     return head + sum(tensor.spec.size for tensor in inventory.objectives)

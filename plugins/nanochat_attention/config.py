@@ -6,13 +6,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from nanochat_framework.config.component import PartConfig
+from nanochat_framework.config.component import AttentionConfig
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.description import Linear, RmsNorm, Rotary, SoftmaxAttention, TensorSpec
 
 
-class GqaConfig(PartConfig):
+class GqaConfig(AttentionConfig):
     """`attention = { name = "gqa" }`: n_kv_heads = n_heads is multi-head attention, 1 is multi-query."""
 
     n_heads: int = Field(gt=0, examples=[4], description="Query heads.")
@@ -50,6 +50,10 @@ class GqaConfig(PartConfig):
     def turned(self) -> int:
         """Channels that turn by position, said or not."""
         return self.rotary_dim or self.head_dim
+
+    def value_heads(self, place: Place) -> tuple[int, int]:
+        """As many as there are of keys."""
+        return self.n_kv_heads, self.head_dim
 
     def describe(self, place: Place) -> SoftmaxAttention:
         """Four maps around one attention."""

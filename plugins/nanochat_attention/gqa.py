@@ -50,6 +50,7 @@ class GroupedQueryAttention(Attention):
         *,
         state: SequenceState | None = None,
         documents: Documents | None = None,
+        added_values: Tensor | None = None,
     ) -> Tensor:
         """(batch, seq, dim) -> (batch, seq, dim)."""
         batch, seq, _ = x.shape
@@ -59,7 +60,7 @@ class GroupedQueryAttention(Attention):
         cos, sin = self.rotary.tables(positions, start + seq)
         q = self.rotary(self._normed(self._heads(q, self.n_heads), self.query_norm), cos, sin)
         k = self.rotary(self._normed(self._heads(k, self.n_kv_heads), self.key_norm), cos, sin)
-        v = self._heads(v, self.n_kv_heads)
+        v = self._heads(v if added_values is None else v + added_values, self.n_kv_heads)
         if isinstance(state, KeyValueState):
             k, v = state.append(k, v)
         mixed = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from nanochat_framework.config.component import PartConfig
+from nanochat_framework.config.component import AttentionConfig
 from nanochat_framework.config.selection import Select, Selected
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.description import Operation
@@ -22,7 +22,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class HybridConfig(PartConfig):
+class HybridConfig(AttentionConfig):
     """`attention = { name = "hybrid", full = { ... }, linear = { ... } }`."""
 
     model_config: ClassVar[ConfigDict] = {"json_schema_extra": {"examples": [EXAMPLE]}}
@@ -57,6 +57,11 @@ class HybridConfig(PartConfig):
     def chosen(self, place: Place) -> Selected[Any]:
         """The attention of a layer."""
         return self.linear if self.kind(place) == "linear" else self.full
+
+    def value_heads(self, place: Place) -> tuple[int, int] | None:
+        """Those of the layer's kind."""
+        config = self.chosen(place).config
+        return config.value_heads(place) if isinstance(config, AttentionConfig) else None
 
     def describe(self, place: Place) -> Operation:
         """That of the layer's kind: nothing downstream needs to know that the model is a hybrid."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from nanochat_framework.config.component import ModelConfig, PartConfig
+from nanochat_framework.config.component import AttentionConfig, ModelConfig, PartConfig
 from nanochat_framework.config.selection import Select, Selected
 from nanochat_framework.model import roles
 from nanochat_framework.model.describe import Place
@@ -18,8 +18,10 @@ from nanochat_framework.model.description import (
     ModelDescription,
     RmsNorm,
     TensorSpec,
+    ValueEmbedding,
 )
 from nanochat_models.depth import Rule, sizes, whole_heads
+from nanochat_models.value_embeddings import ValueEmbeddingsConfig
 
 
 class RmsNormConfig(PartConfig):
@@ -63,6 +65,11 @@ class DecoderConfig(ModelConfig):
     ffn: Annotated[Selected[Any], Select("ffn")] = Field(description="The feed-forward part of each block.")
     norm: Annotated[Selected[Any], Select("norm")] = Field(description="The norm before each sub-layer and the head.")
     residual: Annotated[Selected[Any], Select("residual")] = Field(description="How sub-layers join the stream.")
+    value_embeddings: ValueEmbeddingsConfig | None = Field(
+        default=None,
+        description="Tables whose rows, one for each token, join the values of every other block's attention through small "
+        "gates: { every, gate_channels, gate_scale }, {} for nanochat's; absent: none.",
+    )
 
     @field_validator("depth_rule")
     @classmethod
@@ -73,6 +80,15 @@ class DecoderConfig(ModelConfig):
         if rule is not None and depth is not None and not whole_heads(depth, rule):
             raise ValueError(f"gives no whole heads at depth {depth}; use nanochat-2026 or another depth")
         return rule
+
+    @model_validator(mode="after")
+    def _values_can_be_added_to(self) -> Self:
+        if self.value_embeddings is not None and self.value_embeddings.gate_channels > self.dim:
+            channels = self.value_embeddings.gate_channels
+            raise ValueError(f"value_embeddings.gate_channels {channels} is more than dim {self.dim}")
+        for layer in range(self.n_layers):
+            self.added_value_heads(layer)
+        return self
 
     @classmethod
     def derived(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,6 +110,22 @@ class DecoderConfig(ModelConfig):
     def block_place(self, layer: int) -> Place:
         """The place of a block."""
         return Place(f"blocks.{layer}.", self.dim, self.n_layers, self.max_seq_len, layer)
+
+    def added_value_heads(self, layer: int) -> tuple[int, int] | None:
+        """Heads that a block's value embedding adds to, and channels of each; None for a block without one.
+
+        Raises ValueError where the block's attention takes none.
+        """
+        if self.value_embeddings is None or not self.value_embeddings.at(layer, self.n_layers):
+            return None
+        attention = self.attention.config
+        place = self.block_place(layer).at("attention")
+        heads = attention.value_heads(place) if isinstance(attention, AttentionConfig) else None
+        if heads is None:
+            raise ValueError(
+                f"value_embeddings: attention {self.attention.name} of block {layer} lets nothing join its values"
+            )
+        return heads
 
     def describe(self) -> ModelDescription:
         """The whole decoder."""
@@ -120,7 +152,15 @@ class DecoderConfig(ModelConfig):
             mixer=self.attention.config.describe(place.at("attention")),
             ffn_norm=self.norm.config.describe(place.at("ffn_norm")),
             ffn=self.ffn.config.describe(place.at("ffn")),
+            value_embedding=self._describe_value_embedding(place),
         )
+
+    def _describe_value_embedding(self, place: Place) -> ValueEmbedding | None:
+        assert place.layer is not None
+        heads = self.added_value_heads(place.layer)
+        if self.value_embeddings is None or heads is None:
+            return None
+        return self.value_embeddings.describe(place.at("value_embedding"), self.vocab_size, heads)
 
 
 class LoopedConfig(DecoderConfig):

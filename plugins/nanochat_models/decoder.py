@@ -18,6 +18,7 @@ from nanochat_framework.model.embedding import TokenEmbedding
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.state import SequenceState, positions_after
 from nanochat_models.config import DecoderConfig
+from nanochat_models.value_embedding import ValueEmbedding
 
 
 class DecoderBlock(nn.Module):
@@ -30,6 +31,23 @@ class DecoderBlock(nn.Module):
         self.attention: Attention = config.attention.build(place=place.at("attention"))
         self.ffn_norm: Norm = config.norm.build(place=place.at("ffn_norm"))
         self.ffn: FeedForward = config.ffn.build(place=place.at("ffn"))
+        self.value_embedding: ValueEmbedding | None = None
+        heads = config.added_value_heads(layer)
+        if config.value_embeddings is not None and heads is not None:
+            self.value_embedding = ValueEmbedding(config.value_embeddings, place, config.vocab_size, heads)
+
+    def attend(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        positions: Tensor,
+        state: SequenceState | None,
+        documents: Documents | None,
+    ) -> Tensor:
+        """Attention to the normalised x (batch, seq, dim), with what the tokens add to its values."""
+        added = {} if self.value_embedding is None else {"added_values": self.value_embedding(tokens, x)}
+        mixed: Tensor = self.attention(x, positions, state=state, documents=documents, **added)
+        return mixed
 
 
 class Decoder(LanguageModel):
@@ -59,7 +77,7 @@ class Decoder(LanguageModel):
     ) -> Tensor:
         """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
         positions = self._positions(tokens, states, documents)
-        stream = self._through(range(len(self.order)), self._opened(tokens), positions, states, documents)
+        stream = self._through(range(len(self.order)), self._opened(tokens), tokens, positions, states, documents)
         return self._closed(stream)
 
     def _positions(self, tokens: Tensor, states: Sequence[SequenceState] | None, documents: Documents | None) -> Tensor:
@@ -75,6 +93,7 @@ class Decoder(LanguageModel):
         self,
         numbers: range,
         stream: Any,
+        tokens: Tensor,
         positions: Tensor,
         states: Sequence[SequenceState] | None,
         documents: Documents | None,
@@ -82,7 +101,7 @@ class Decoder(LanguageModel):
         """The residual state after layers, by number in the order in which they are run."""
         for number in numbers:
             state = states[number] if states else None
-            stream = self.run_layer(self._layer, number, stream, positions, state, documents)
+            stream = self.run_layer(self._layer, number, stream, tokens, positions, state, documents)
         return stream
 
     def _closed(self, stream: Any) -> Tensor:
@@ -91,12 +110,18 @@ class Decoder(LanguageModel):
         return normed
 
     def _layer(
-        self, number: int, stream: Any, positions: Tensor, state: SequenceState | None, documents: Documents | None
+        self,
+        number: int,
+        stream: Any,
+        tokens: Tensor,
+        positions: Tensor,
+        state: SequenceState | None,
+        documents: Documents | None,
     ) -> Any:
         """Attention and feed-forward of one layer, read from and written to the residual state."""
         block = self.block_of(number)
         x = block.attention_norm(self.residual.read(stream, 2 * number))
-        y = block.attention(x, positions, state=state, documents=documents)
+        y = block.attend(x, tokens, positions, state, documents)
         stream = self.residual.write(stream, y, 2 * number)
         x = block.ffn_norm(self.residual.read(stream, 2 * number + 1))
         return self.residual.write(stream, block.ffn(x), 2 * number + 1)

@@ -47,14 +47,14 @@ class LoopedDecoder(Decoder):
     ) -> Tensor:
         """Hidden states after the last norm: (batch, seq) -> (batch, seq, dim)."""
         positions = self._positions(tokens, states, documents)
-        stream = self._through(range(self.n_before), self._opened(tokens), positions, states, documents)
+        stream = self._through(range(self.n_before), self._opened(tokens), tokens, positions, states, documents)
         for iteration in range(self.n_iterations):
             start, before = self.n_before + iteration * self.n_shared, stream
-            stream = self._through(range(start, start + self.n_shared), stream, positions, states, documents)
+            stream = self._through(range(start, start + self.n_shared), stream, tokens, positions, states, documents)
             record(f"loop_change.{iteration}", partial(self._change, before, stream))
             if states is None and tokens.shape[1] > 1:
                 record(f"exit_loss.{iteration}", partial(self._exit_loss, tokens, stream, positions, documents))
-        return self._closed(self._through(self._last_numbers, stream, positions, states, documents))
+        return self._closed(self._through(self._last_numbers, stream, tokens, positions, states, documents))
 
     @property
     def _last_numbers(self) -> range:
@@ -70,7 +70,7 @@ class LoopedDecoder(Decoder):
         """Mean cross-entropy () float32 of leaving the loop here; what the layers record meanwhile is dropped."""
         with recording(), collecting():
             for number in self._last_numbers:
-                stream = self._layer(number, stream, positions, None, documents)
+                stream = self._layer(number, stream, tokens, positions, None, documents)
         targets = tokens[:, 1:]
         if documents is not None:
             targets = targets.masked_fill(documents.starts[:, 1:], IGNORED_TARGET)

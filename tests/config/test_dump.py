@@ -10,7 +10,7 @@ import pytest
 import tomli
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from nanochat_framework.config.dump import dump_toml
@@ -79,14 +79,20 @@ def values_of(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
         return st.floats(
             low, high, exclude_min="gt" in limit, exclude_max="lt" in limit, allow_nan=False, allow_infinity=False
         )
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return fields_of(annotation)
     raise AssertionError(f"this test cannot make a {annotation}; teach it")
 
 
 def table_of(component: Component) -> st.SearchStrategy[dict[str, Any]]:
-    fields: dict[str, FieldInfo] = component.config_class().model_fields
+    return fields_of(component.config_class(), name=st.just(component.name))
+
+
+def fields_of(model: type[BaseModel], **further: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    fields: dict[str, FieldInfo] = model.model_fields
     required = {name: values_of(f.annotation, f.metadata) for name, f in fields.items() if f.is_required()}
     optional = {name: values_of(f.annotation, f.metadata) for name, f in fields.items() if not f.is_required()}
-    return st.fixed_dictionaries({"name": st.just(component.name), **required}, optional=optional)
+    return st.fixed_dictionaries({**further, **required}, optional=optional)
 
 
 def placed(component: Component, table: dict[str, Any]) -> dict[str, Any]:

@@ -164,6 +164,7 @@ def test_norms_without_gains_are_written_as_ones(registry: Registry) -> None:
     [
         ({"ffn": {"name": "relu2", "hidden_dim": 512}}, r"blocks\.0\.ffn is a plain feed-forward with relu2"),
         ({"ffn": MOE}, r"blocks\.0\.ffn chooses experts; llama has no layers with experts"),
+        ({"value_embeddings": {}}, r"blocks\.1\.value_embedding adds rows of a table .*\(value_embeddings\); llama"),
         ({"attention": {"name": "probe/recurrent"}}, "RecurrentConfig does not describe itself"),
         ({"residual": {"name": "probe/two_streams"}}, "TwoStreamsConfig does not describe itself"),
         ({"ffn": {"name": "probe/top2"}}, "Top2Config does not describe itself"),

@@ -158,6 +158,7 @@ def test_a_card_without_facts_claims_none(registry: Registry, tmp_path: Path) ->
         ({"residual": {"name": "mhc", "streams": 2}}, "the residual has more than one stream"),
         ({"attention": {**ATTENTION, "window": 8}}, "blocks.0.attention has a sliding window"),
         ({"logit_softcap": 15.0}, "scores are capped"),
+        ({"value_embeddings": {}}, "blocks.1.value_embedding adds rows of a table to the values of attention"),
         ({"embedding_norm": True}, "a norm stands between the embedding and the first block"),
         ({"attention": {**ATTENTION, "qk_norm": True, "qk_norm_eps": 1e-3}}, "norms have different eps"),
     ],

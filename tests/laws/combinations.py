@@ -28,6 +28,14 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "embedding_norm": True,
         "logit_softcap": 15.0,
     },
+    "value-embeddings": {
+        "attention": GQA,
+        "ffn": SWIGLU,
+        "norm": AFFINE,
+        "residual": ADD,
+        "n_layers": 3,
+        "value_embeddings": {},
+    },
     "normed-gated-windowed": {
         "attention": {**GQA, "qk_norm": True, "output_gate": True, "window": 5},
         "ffn": SWIGLU,

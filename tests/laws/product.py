@@ -17,6 +17,7 @@ DELTANET = {"name": "deltanet", "n_heads": 2, "n_value_heads": 4, "head_dim": 16
 ATTENTION: dict[str, dict[str, Any]] = {
     "gqa": GQA,
     "gated-window": {**GATED, "window": 5},
+    "value-embeddings": GQA,
     "deltanet": DELTANET,
     "hybrid": {"name": "hybrid", "linear_ratio": 0.5, "full": GATED, "linear": DELTANET},
 }
@@ -44,6 +45,8 @@ QUANTIZER: dict[str, list[dict[str, Any]]] = {
     "int4-learned": [{"match": "matrix", "name": "int4", "scale": "learned"}],
     "fp8": [{"match": "matrix", "name": "fp8", "activation_bits": 0}],
 }
+VALUE_EMBEDDINGS = {"value-embeddings": {}}
+"""`model.value_embeddings` by the name of the attention that has them."""
 AXES: tuple[dict[str, Any], ...] = (ATTENTION, FFN, RESIDUAL, QUANTIZER)
 
 Choice = tuple[str, ...]
@@ -78,6 +81,7 @@ def changes(choice: Choice) -> dict[str, Any]:
     attention, ffn, residual, quantizer = (axis[name] for axis, name in zip(AXES, choice, strict=True))
     return {
         "model__attention": attention,
+        "model__value_embeddings": VALUE_EMBEDDINGS.get(choice[0]),
         "model__ffn": ffn,
         "model__residual": residual,
         "quantizer": quantizer,

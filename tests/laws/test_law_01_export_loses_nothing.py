@@ -88,6 +88,7 @@ DIALECT_CASES: dict[str, dict[str, Any]] = {
     "relu2": {"ffn": {"name": "relu2", "hidden_dim": 512}, "norm": {"name": "rms", "affine": False}},
     "recurrent-untied": {"attention": {"name": "probe/recurrent"}, "tie_embeddings": False},
     "two-streams": {"residual": {"name": "probe/two_streams"}},
+    "value-embeddings": {"value_embeddings": {}, "n_layers": 3},
     "mhc-dynamic": {"residual": {"name": "mhc", "dynamic": True}},
     "shared-expert": {
         "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}

@@ -39,6 +39,9 @@ def _reference(weights: dict[str, Tensor], tokens: Tensor) -> Tensor:
             for n in ("query", "key", "value")
         )
         q, k = _norm(_rotated(q)), _norm(_rotated(k))
+        if "value_embedding.table.weight" in part:
+            opened = 3 * torch.sigmoid(functional.linear(y[..., :12], part["value_embedding.gate.weight"]))
+            v = v + opened.unsqueeze(-1) * part["value_embedding.table.weight"][tokens].view(v.shape)
         mixed = functional.scaled_dot_product_attention(*(t.transpose(1, 2) for t in (q, k, v)), is_causal=True)
         x = x + functional.linear(mixed.transpose(1, 2).flatten(2), part["attention.output.weight"])
         hidden = functional.relu(functional.linear(_norm(x), part["ffn.up.weight"])).square()
@@ -46,10 +49,14 @@ def _reference(weights: dict[str, Tensor], tokens: Tensor) -> Tensor:
     return 15 * torch.tanh(functional.linear(_norm(x), weights["head.weight"]) / 15)
 
 
+@pytest.mark.parametrize("value_embeddings", [None, {}], ids=["2025", "value-embeddings"])
 @pytest.mark.parametrize("scale", [1.0, 40.0])
-def test_logits_agree(tiny_config: Callable[..., RunConfig], scale: float) -> None:
+def test_logits_agree(
+    tiny_config: Callable[..., RunConfig], scale: float, value_embeddings: dict[str, object] | None
+) -> None:
     """With a head scaled up the cap is felt."""
-    config = tiny_config(**{**changes("nanochat"), "model__tie_embeddings": False})
+    parts = {"model__tie_embeddings": False, "model__value_embeddings": value_embeddings}
+    config = tiny_config(**{**changes("nanochat"), **parts})
     model = build_model(config.model, seed=3)
     tokens = random_tokens(2, 40)
     with torch.no_grad():

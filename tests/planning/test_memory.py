@@ -46,6 +46,18 @@ CASES: dict[str, dict[str, Any]] = {
     "experts": {"model__ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256}, "train__batch_size": 8},
     "delta": {"model__attention": DELTA, "train__batch_size": 8},
     "gated-normed-heads": {"model__attention": {**GQA, "qk_norm": True, "output_gate": True}, "train__batch_size": 8},
+    "value-embeddings": {"model__value_embeddings": {}, "train__batch_size": 8},
+    "value-embeddings-large": {
+        "model__value_embeddings": {"every": 1},
+        "model__vocab_size": 4096,
+        "model__tie_embeddings": False,
+        "train__batch_size": 8,
+    },
+    "value-embeddings-checkpointed": {
+        "model__value_embeddings": {},
+        "train__activation_checkpointing": "selective",
+        "train__batch_size": 8,
+    },
     "looped": {"model__name": "looped", "model__n_iterations": 3, "model__n_layers_after": 1, "train__batch_size": 8},
     "accumulation": {"model__vocab_size": 1024, "train__gradient_accumulation": 2},
     "update": {"train__batch_size": 1, "data__seq_len": 8},

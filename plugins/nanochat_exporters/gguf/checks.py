@@ -51,6 +51,9 @@ def shared_shape(architecture: StockArchitecture, description: ModelDescription)
         raise CannotCarry(f"a norm stands between the embedding and the first block; {name} has none there")
     if description.logit_softcap is not None:
         raise CannotCarry(f"scores are capped at {description.logit_softcap:g}; {name}'s are not")
+    for embedding in filter(None, (block.value_embedding for block in description.blocks)):
+        part = _part(embedding.gate)
+        raise CannotCarry(f"{part} adds rows of a table to the values of attention (value_embeddings); {name} does not")
     if description.head is not None:
         _no_bias(description.head)
     mixers = [_checked_mixer(architecture, block.mixer) for block in description.blocks]

@@ -19,6 +19,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("plan", "parameters, FLOPs, memory, time and disk of a configuration, before it runs"),
         "train": ("train", "train a model from a TOML file or a preset"),
         "resume": ("resume", "continue a run exactly where it stopped"),
+        "runs": ("runs", "list, watch, compare and steer runs, on this machine or through a shared folder"),
     },
     "use it": {
         "eval": ("evaluate", "score a model on held-out text and tasks"),

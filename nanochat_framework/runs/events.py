@@ -27,6 +27,7 @@ Kind = Literal[
     "steps_fixed",
     "alert",
     "acknowledged",
+    "set",
     "tracker_error",
     "stopped",
     "finished",

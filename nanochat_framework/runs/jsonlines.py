@@ -214,6 +214,23 @@ class TailReader:
         self._place = 0
         self._before = b""
 
+    def skip(self, keep_bytes: int = 0) -> None:
+        """Go behind the last whole line without reading what is there, or as many bytes before it; to be called first.
+
+        With `keep_bytes` the place is the start of the line that begins after it. Raises OSError.
+        """
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            status = os.fstat(file.fileno())
+            end = _line_start(file, status.st_size + 1)
+            self._identity = (status.st_dev, status.st_ino)
+            self._place = _line_start(file, end - keep_bytes + 1) if end > keep_bytes else 0
+            file.seek(max(0, self._place - _FINGERPRINT))
+            self._before = file.read(min(self._place, _FINGERPRINT))
+
     def poll(self, max_bytes: int = 1 << 22) -> Batch:
         """New records, from about `max_bytes` bytes at most. A missing file has none. Raises OSError."""
         try:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from nanochat_framework.runs.atomic import DiskFull, write_atomic
 from nanochat_framework.runs.process import host_name, is_alive, pid_namespace, start_time
 
-State = Literal["queued", "starting", "running", "paused", "stopping", "stopped", "finished", "failed"]
+State = Literal["queued", "starting", "running", "paused", "stopping", "stopped", "released", "finished", "failed"]
 STATES: tuple[str, ...] = typing.get_args(State)
 LIVE_STATES = frozenset({"starting", "running", "paused", "stopping"})
 """States that only a living process can be in."""
@@ -124,3 +124,18 @@ def liveness(status: Status | None, now: float | None = None) -> State | Literal
     if alive is None:
         alive = (time.time() if now is None else now) - status.heartbeat <= HEARTBEAT_LIMIT_S
     return status.state if alive else "lost"
+
+
+def heartbeat_age(status: Status | None, now: float | None = None) -> str:
+    """How long ago the trainer last said something, for people: `3 s`, `12 min`, `5 h`, `2 days`."""
+    if status is None or not status.heartbeat:
+        return "unknown"
+    return age((time.time() if now is None else now) - status.heartbeat)
+
+
+def age(seconds: float) -> str:
+    """A length of time in its largest unit: `3 s`, `12 min`, `5 h`, `2 days`; 0 for one that clocks make negative."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"

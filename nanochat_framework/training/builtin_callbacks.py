@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.data.plan import LoaderPlan
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.metrics import DATA_PHASE
+from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 
@@ -17,22 +17,22 @@ class MetricsCallback(Callback):
 
     priority = 10
 
-    def __init__(self, log_every: int) -> None:
-        self.log_every = log_every
+    def __init__(self, settings: LiveSettings) -> None:
+        self.settings = settings
         self.skipped_steps = 0
         self._since = 0.0
         self._tokens = 0
 
     def on_start(self, trainer: Trainer) -> None:
         """Start the clock."""
-        self._since, self._tokens = time.perf_counter(), trainer.tokens
+        self._since, self._tokens = trainer.clock(), trainer.tokens
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Log when it is due."""
         self.skipped_steps += bool(result.skipped)
-        if result.step % self.log_every and result.step not in (1, trainer.total_steps):
+        if result.step % self.settings.log_every and result.step not in (1, trainer.total_steps):
             return
-        now = time.perf_counter()
+        now = trainer.clock()
         seconds, tokens = max(now - self._since, 1e-9), trainer.tokens - self._tokens
         self._since, self._tokens = now, trainer.tokens
         rates = {f"train/learning_rate/{group}": rate for group, rate in result.learning_rates.items()}
@@ -109,8 +109,8 @@ class EvaluationCallback(Callback):
 
     priority = 30
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, settings: LiveSettings) -> None:
+        self.settings = settings
         self.best_loss: float | None = None
         self.best_step = 0
         self.latest: dict[str, float] = {}
@@ -119,17 +119,23 @@ class EvaluationCallback(Callback):
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Evaluate when it is due."""
-        if not self.every or (result.step % self.every and not trainer.finished):
-            return
+        every = self.settings.eval_every
+        if every and (result.step % every == 0 or trainer.finished):
+            self.evaluate(trainer)
+
+    def evaluate(self, trainer: Trainer) -> dict[str, float]:
+        """Evaluate, unless that was done after this step already; the scores, empty without held-out data."""
+        if self.latest_step == trainer.step:
+            return self.latest
         scores = trainer.evaluate()
-        if not scores:
-            return
-        self.latest, self.latest_step = scores, result.step
-        trainer.log(scores)
-        trainer.events.write("evaluation", step=result.step, **scores)
-        if self.best_loss is None or scores["eval/loss"] < self.best_loss:
-            self.best_loss, self.best_step = scores["eval/loss"], result.step
-            self.improved_at = result.step
+        if scores:
+            self.latest, self.latest_step = scores, trainer.step
+            trainer.log(scores)
+            trainer.events.write("evaluation", step=trainer.step, **scores)
+            if self.best_loss is None or scores["eval/loss"] < self.best_loss:
+                self.best_loss, self.best_step = scores["eval/loss"], trainer.step
+                self.improved_at = trainer.step
+        return scores
 
     def state(self) -> dict[str, Any]:
         """The best loss so far and its step; the latest scores and theirs."""

@@ -57,6 +57,8 @@ class OptimizerGroups:
         Raises UsageError for a parameter that no rule takes, and for a schedule of a hyperparameter that has none.
         """
         self.parameters = tuple(parameters)
+        self.lr_scale = 1.0
+        """Factor of every learning rate, beside its schedule."""
         taken = _taken(self.parameters, rules)
         names = group_names(rules)
         self.groups: list[OptimizerGroup] = []
@@ -76,7 +78,7 @@ class OptimizerGroups:
     def step(self, step: int) -> None:
         """Apply update number `step`, counted from 1."""
         for group in self.groups:
-            group.optimizer.step(group.hyperparameters(step))
+            group.optimizer.step(self._hyperparameters(group, step))
 
     def zero_grad(self) -> None:
         """Let go of all gradients."""
@@ -85,8 +87,14 @@ class OptimizerGroups:
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """Learning rate of each group that has one at update number `step`."""
-        rates = {group.name: group.hyperparameters(step).get(LEARNING_RATE) for group in self.groups}
+        rates = {group.name: self._hyperparameters(group, step).get(LEARNING_RATE) for group in self.groups}
         return {name: rate for name, rate in rates.items() if rate is not None}
+
+    def _hyperparameters(self, group: OptimizerGroup, step: int) -> dict[str, float]:
+        values = group.hyperparameters(step)
+        if LEARNING_RATE in values:
+            values[LEARNING_RATE] *= self.lr_scale
+        return values
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The live state, flat: `parameter name/slot` -> tensor. Slots have no slash in their names."""

@@ -12,9 +12,10 @@ from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.runs.status import State, StatusFile
 from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
+from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -45,6 +46,10 @@ class SignalCallback(Callback):
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Ask for the end."""
+        self.look(trainer)
+
+    def look(self, trainer: Trainer) -> None:
+        """Ask for the end if any process has had a signal."""
         received = int(trainer.world.largest(self.received or 0))
         if received:
             trainer.request_stop(signal.Signals(received).name)
@@ -60,23 +65,42 @@ class CheckpointCallback(Callback):
 
     priority = 40
 
-    def __init__(self, store: CheckpointStore, *, every: int, keep_last: int, evaluation: EvaluationCallback) -> None:
-        self.store, self.every, self.keep_last, self.evaluation = store, every, keep_last, evaluation
+    def __init__(
+        self, store: CheckpointStore, settings: LiveSettings, *, keep_last: int, evaluation: EvaluationCallback
+    ) -> None:
+        self.store, self.settings, self.keep_last, self.evaluation = store, settings, keep_last, evaluation
+        self._saved: tuple[int, str] | None = None  # step and name of the newest of this attempt
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Checkpoint when it is due; `best` and `final` are further names of the same files."""
-        improved = self.evaluation.improved_at == result.step
-        due = result.step % self.every == 0 or trainer.finished or trainer.stop_reason is not None
-        if not (due or improved):
-            return
+        """Checkpoint when it is due."""
+        due = result.step % self.settings.checkpoint_every == 0
+        if due or trainer.finished or trainer.stop_reason is not None:
+            self.save(trainer)
+        self.keep_best(trainer)
+
+    def save(self, trainer: Trainer) -> str:
+        """Write a checkpoint, unless there is one of this step already; its name.
+
+        `best` and `final` are further names of the same files.
+        """
+        if self._saved is not None and self._saved[0] == trainer.step:
+            return self._saved[1]
         name = trainer.checkpoint()
-        if not trainer.world.is_main:
+        self._saved = trainer.step, name
+        if trainer.world.is_main:
+            if trainer.finished:
+                self.store.link(name, "final")
+            self.store.prune(self.keep_last)
+        return name
+
+    def keep_best(self, trainer: Trainer) -> None:
+        """If the evaluation of this step is the best so far, checkpoint, and call that `best`."""
+        if self.evaluation.improved_at != trainer.step:
             return
-        if improved:
+        self.evaluation.improved_at = None
+        name = self.save(trainer)
+        if trainer.world.is_main:
             self.store.link(name, "best")
-        if trainer.finished:
-            self.store.link(name, "final")
-        self.store.prune(self.keep_last)
 
 
 class StatusCallback(Callback):
@@ -106,8 +130,9 @@ class StatusCallback(Callback):
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
         """How it ended."""
+        state: State
         if error is None:
-            state = "finished" if trainer.finished else "stopped"
+            state = "finished" if trainer.finished else trainer.stop_state
         else:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         message = None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
@@ -125,8 +150,8 @@ class ProgressCallback(Callback):
 
     priority = 95
 
-    def __init__(self, log_every: int, stream: TextIO | None = None) -> None:
-        self.log_every = log_every
+    def __init__(self, settings: LiveSettings, stream: TextIO | None = None) -> None:
+        self.settings = settings
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self._loss: float | None = None
@@ -137,21 +162,21 @@ class ProgressCallback(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Start the clock."""
-        self._previous = time.perf_counter()
+        self._previous = trainer.clock()
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Draw, at most ten times a second on a terminal."""
         loss = result.losses["loss"]
         self._loss = loss if self._loss is None or result.skipped else 0.9 * self._loss + 0.1 * loss
         last = trainer.finished or trainer.stop_reason is not None
-        now = time.perf_counter()
+        now = trainer.clock()
         seconds, self._previous = now - self._previous, now
         known = self._step_seconds
         self._step_seconds = seconds if known is None else 0.95 * known + 0.05 * seconds
         if self.live and (last or now - self._drawn > 0.1):
             self._drawn = now
             self._rewrite(self._line(trainer, result.tokens))
-        elif not self.live and (last or result.step == 1 or result.step % self.log_every == 0):
+        elif not self.live and (last or result.step == 1 or result.step % self.settings.log_every == 0):
             print(self._line(trainer, result.tokens), file=self.stream, flush=True)
 
     def _line(self, trainer: Trainer, step_tokens: int) -> str:
@@ -175,8 +200,7 @@ class ProgressCallback(Callback):
         for sample in samples:
             text = f"sample {sample['prompt_index'] + 1}: {json.dumps(sample['prompt'] + sample['text'], ensure_ascii=False)}"
             cut = text if len(text) <= columns else f"{text[: columns - 3]}..."
-            erased = f"\r{' ' * self._width}\r" if self.live else ""
-            print(f"{erased}{cut}", file=self.stream, flush=True)
+            self.say(cut)
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """Say what was written, above the line."""
@@ -186,6 +210,11 @@ class ProgressCallback(Callback):
         """Leave the last line standing."""
         if self.live and self._width:
             print(file=self.stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own; on a terminal the progress line comes again below."""
+        erased = f"\r{' ' * self._width}\r" if self.live else ""
+        print(f"{erased}{text}", file=self.stream, flush=True)
 
     def _rewrite(self, line: str) -> None:
         padding = " " * max(self._width - len(line), 0)

@@ -47,23 +47,34 @@ class SampleCallback(Callback):
         sampling = SamplingSettings(temperature=section.temperature, seed=section.seed)
         self._settings = GenerationSettings(section.max_tokens, sampling)
         self._writer: JsonLinesWriter | None = None
+        self._written_at: int | None = None
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Sample when it is due."""
         if not trainer.world.is_main or (result.step % self.section.every and not trainer.finished):
             return
         try:
-            samples = self._sample(trainer)
+            self.write(trainer)
         except NanochatError as error:  # scores that are not numbers; whether training goes on is not decided here
             trainer.events.write("sampled", step=result.step, error=str(error))
-            return
+
+    def write(self, trainer: Trainer) -> int:
+        """Sample, unless that was done after this step already, and write the texts; how many there are.
+
+        Raises NanochatError if the model's scores are not numbers.
+        """
+        if self._written_at == trainer.step:
+            return len(self._prompts)
+        samples = self._sample(trainer)
+        self._written_at = trainer.step
         if self._writer is None:
             self._writer = JsonLinesWriter(self.run.samples)
-        head = {"attempt": trainer.events.attempt, "step": result.step, "time": time.time(), "tokens": trainer.tokens}
+        head = {"attempt": trainer.events.attempt, "step": trainer.step, "time": time.time(), "tokens": trainer.tokens}
         for sample in samples:
             self._writer.write({**head, **sample})
-        trainer.events.write("sampled", step=result.step, n_samples=len(samples))
+        trainer.events.write("sampled", step=trainer.step, n_samples=len(samples))
         trainer.callbacks.call("after_samples", trainer, samples)
+        return len(samples)
 
     def _sample(self, trainer: Trainer) -> list[dict[str, Any]]:
         batch = BatchGenerator(self._generator, _AT_A_TIME)

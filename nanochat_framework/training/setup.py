@@ -20,6 +20,7 @@ from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.control import ControlInbox, answered
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog, begin_attempt
 from nanochat_framework.runs.jsonlines import read
@@ -38,7 +39,9 @@ from nanochat_framework.training.checkpoint import (
     restore_checkpoint,
     write_checkpoint,
 )
+from nanochat_framework.training.control import ControlCallback
 from nanochat_framework.training.initial_weights import take_weights
+from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -113,6 +116,7 @@ def prepare(
 
     Raises UsageError for data, vocabulary or checkpoint that do not fit the configuration.
     """
+    inbox = ControlInbox(run.control, answered(read(run.events))) if world.is_main else None
     device = configure_process(config, registry)
     data = TrainingData(config)
     plan = data.plan(world.size)
@@ -125,9 +129,23 @@ def prepare(
     elif config.train.init_from is not None:
         take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
+    settings = module.settings
     samples = _samples(config, run, module, data)
-    events, metrics, reporting, trackers = _reporting(config, run, store, world, step, quiet)
-    evaluation = EvaluationCallback(config.eval.every)
+    reporting = _reporting(config, settings, run, store, world, step, quiet)
+    events, metrics = reporting.events, reporting.metrics
+    signals, evaluation = SignalCallback(), EvaluationCallback(settings)
+    checkpoints = CheckpointCallback(store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation)
+    control = ControlCallback(
+        run,
+        inbox,
+        settings,
+        signals=signals,
+        evaluation=evaluation,
+        checkpoints=checkpoints,
+        samples=samples,
+        status=reporting.status,
+        say=reporting.say,
+    )
 
     def save(trainer: Trainer) -> str:
         saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt)
@@ -147,16 +165,15 @@ def prepare(
         events=events,
         save=save,
         callbacks=[
-            SignalCallback(),
-            MetricsCallback(config.train.log_every),
+            signals,
+            MetricsCallback(settings),
             SkippedStepsCallback(config.train.max_skipped_steps),
             evaluation,
-            *samples,
-            CheckpointCallback(
-                store, every=config.checkpoint.every, keep_last=config.checkpoint.keep_last, evaluation=evaluation
-            ),
+            *([samples] if samples else []),
+            checkpoints,
+            control,
             *_time_limit(config, run),
-            *reporting,
+            *reporting.callbacks,
             *_configured_callbacks(config),
         ],
         step=step,
@@ -164,16 +181,45 @@ def prepare(
     )
     if meta:
         trainer.callbacks.load_state(meta["callbacks"])
-    return Prepared(trainer, run, store, trackers)
+    return Prepared(trainer, run, store, reporting.trackers)
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How an attempt tells how it goes; only process 0's writes anything, and only it has a status."""
+
+    events: EventLog
+    metrics: MetricsLog
+    status: StatusFile | None = None
+    progress: ProgressCallback | None = None
+    trackers: Trackers | None = None
+
+    @property
+    def callbacks(self) -> list[Callback]:
+        """Those that report."""
+        status = None if self.status is None else StatusCallback(self.status)
+        trackers = None if self.trackers is None else TrackerCallback(self.trackers)
+        return [callback for callback in (status, self.progress, trackers) if callback is not None]
+
+    def say(self, text: str) -> None:
+        """Tell the person at the terminal, unless the run is quiet."""
+        if self.progress is not None:
+            self.progress.say(text)
 
 
 def _reporting(
-    config: RunConfig, run: RunDirectory, store: CheckpointStore, world: World, step: int, quiet: bool
-) -> tuple[EventLog, MetricsLog, list[Callback], Trackers | None]:
-    """Begin an attempt: its logs, and the callbacks that tell how it goes. Only process 0's write anything."""
+    config: RunConfig,
+    settings: LiveSettings,
+    run: RunDirectory,
+    store: CheckpointStore,
+    world: World,
+    step: int,
+    quiet: bool,
+) -> Reporting:
+    """Begin an attempt."""
     if not world.is_main:
         attempt = int(world.from_main(int))
-        return SilentEvents(attempt), SilentMetrics(attempt), [], None
+        return Reporting(SilentEvents(attempt), SilentMetrics(attempt))
 
     def begin() -> int:
         built.extend((selected.name, selected.build()) for selected in config.tracker)
@@ -186,15 +232,14 @@ def _reporting(
     attempt = int(world.from_main(begin))
     status = StatusFile(run.status)
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
-    progress = [] if quiet else [ProgressCallback(config.train.log_every)]
+    progress = None if quiet else ProgressCallback(settings)
     events, metrics = opened[0], MetricsLog(run.metrics, attempt)
-    callbacks: list[Callback] = [StatusCallback(status), *progress]
     if not built:
-        return events, metrics, callbacks, None
+        return Reporting(events, metrics, status, progress)
     tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
     trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events))
     events.listener, metrics.listener = trackers.event, trackers.metrics
-    return events, metrics, [*callbacks, TrackerCallback(trackers)], trackers
+    return Reporting(events, metrics, status, progress, trackers)
 
 
 def _report_tracker(events: EventLog, name: str, error: BaseException, *, switched_off: bool) -> None:
@@ -206,13 +251,13 @@ def _report_tracker(events: EventLog, name: str, error: BaseException, *, switch
         events.write("tracker_error", tracker=name, error=what, switched_off=switched_off)
 
 
-def _samples(config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData) -> list[Callback]:
+def _samples(config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData) -> SampleCallback | None:
     """Raises UsageError where `[sample]` asks for texts of data that is none."""
     if not config.sample.prompts:
-        return []
+        return None
     if data.tokenizer is None:
         raise UsageError("sample.prompts: the data has no tokenizer (it is no text), so the model cannot write any")
-    return [SampleCallback(config.sample, run, module.model, data.tokenizer)]
+    return SampleCallback(config.sample, run, module.model, data.tokenizer)
 
 
 def _time_limit(config: RunConfig, run: RunDirectory) -> list[Callback]:

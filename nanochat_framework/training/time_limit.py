@@ -8,7 +8,6 @@ that the uninterrupted one would have taken.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -57,7 +56,7 @@ def fixed_before(events: Iterable[Mapping[str, Any]]) -> Fixed | None:
 class TimeLimitCallback(Callback):
     """Fixes the number of steps, and ends the run before its time is over.
 
-    Time is counted while steps are taken, evaluations and checkpoints included, over all attempts.
+    Time is counted while steps are taken, evaluations and checkpoints included, over all attempts; pauses are left out.
     """
 
     priority = 3  # before whatever asks if this step was the last
@@ -72,18 +71,19 @@ class TimeLimitCallback(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Start the clock; take over what is decided."""
-        self._began = self._stepped = time.monotonic()
+        self._clock = trainer.clock
+        self._began = self._stepped = self._clock()
         self._timed_from = None
         self._untimed_until = trainer.step + UNTIMED_STEPS
         self._apply(trainer)
 
     def before_step(self, trainer: Trainer) -> None:
         """See how long evaluation and checkpoint took."""
-        self._interlude = max(self._interlude, time.monotonic() - self._stepped)
+        self._interlude = max(self._interlude, self._clock() - self._stepped)
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Time the step, decide when enough have been timed, and see whether there is time for another."""
-        self._stepped = time.monotonic()
+        self._stepped = self._clock()
         used, interlude = trainer.world.agreed([self._seconds(), self._interlude])
         if self._timed_from is None and result.step >= self._untimed_until:
             self._timed_from = result.step, used
@@ -97,7 +97,7 @@ class TimeLimitCallback(Callback):
             self._end_early(trainer)
 
     def _seconds(self) -> float:
-        return self._earlier + time.monotonic() - self._began
+        return self._earlier + self._clock() - self._began
 
     def _pace(self, step: int, used: float) -> float | None:
         """Seconds that a step takes; None until enough were timed."""

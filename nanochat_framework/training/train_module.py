@@ -27,6 +27,7 @@ from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
 from nanochat_framework.training.head_loss import CROSS_ENTROPY, LOSS_KEPT, HeadLoss, Sums
+from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.loss_scale import LossScale
 from nanochat_framework.training.optimizer_groups import OptimizerGroups
 from nanochat_framework.training.spikes import SpikeGuard
@@ -64,6 +65,7 @@ class TrainModule:
 
     def __init__(self, config: RunConfig, device: torch.device, world: World | None = None) -> None:
         self.config, self.device, self.world = config, device, world or World()
+        self.settings = LiveSettings.of(config)
         self.model: LanguageModel = build_model(
             config.model, config.quantizer, precision=config.train.precision, device=device, seed=config.train.seed
         )
@@ -109,7 +111,7 @@ class TrainModule:
         self.optimizers.zero_grad()
         counts = self._summed(_added(self.head_loss.counts(batch.targets) for batch in batches))
         n_micro_batches = len(batches) * self.world.size
-        logged = step == 1 or step % self.config.train.log_every == 0
+        logged = step == 1 or step % self.settings.log_every == 0
         watched: AbstractContextManager[dict[str, list[Tensor]]] = recording() if logged else nullcontext({})
         with watched as readings:
             passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches) for batch in batches]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.data.loader import PrefetchLoader
@@ -46,6 +47,8 @@ class Trainer:
         self.total_steps = module.config.train.steps
         """None until `train.max_hours` has become a number of steps."""
         self.stop_reason: str | None = None
+        self.stop_state: Literal["stopped", "released"] = "stopped"
+        self.paused_seconds = 0.0
 
     def run(self) -> None:
         """Train to the last step, or until a callback asks for an end."""
@@ -64,9 +67,14 @@ class Trainer:
             self.loader.close()
             self.callbacks.call("on_end", self, error)
 
-    def request_stop(self, reason: str) -> None:
-        """End after the present step."""
-        self.stop_reason = self.stop_reason or reason
+    def request_stop(self, reason: str, *, state: Literal["stopped", "released"] = "stopped") -> None:
+        """End after the present step, in that state of status.json."""
+        if self.stop_reason is None:
+            self.stop_reason, self.stop_state = reason, state
+
+    def clock(self) -> float:
+        """Seconds from some point on, pauses left out: what speeds and limits of time are measured by."""
+        return time.monotonic() - self.paused_seconds
 
     @property
     def finished(self) -> bool:

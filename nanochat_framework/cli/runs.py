@@ -1,0 +1,76 @@
+"""`nanochat runs`: list, watch, compare and steer runs, with nothing but their folders."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+HELP = "list, watch, compare and steer runs, on this machine or through a shared folder"
+
+EXAMPLES = """\
+examples:
+  nanochat runs pause first
+  nanochat runs set first lr_scale=0.5 eval.every=200
+  nanochat runs unpause first
+  nanochat runs pause first --release      checkpoint and end, so that the device is free
+  nanochat runs stop /mnt/farm/runs/first --timeout 300
+
+RUN is a name under --runs-dir (default ./runs, or NANOCHAT_RUNS_DIR), or the path of a run's folder. What is asked of a
+training is written into its folder and done after its present step; the command waits for the answer. docs/runs.md has the
+protocol. Exit codes: 0 done, 1 failed or not answered in time, 2 refused.
+"""
+
+STEERING = {
+    "pause": "hold after the present step, keeping everything in memory",
+    "unpause": "go on after a pause",
+    "stop": "checkpoint after the present step and end; `nanochat resume` goes on",
+    "checkpoint": "write a checkpoint after the present step",
+    "eval": "evaluate on held-out data after the present step",
+    "sample": "write the texts of [sample] after the present step",
+    "set": "change settings from the next step on",
+}
+_MODULES = dict.fromkeys(STEERING, "runs_steer")
+"""Action -> the module in this package that does it."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in STEERING.items():
+        _steering(actions.add_parser(name, help=summary, description=summary), name)
+
+
+def _steering(action: argparse.ArgumentParser, name: str) -> None:
+    _run_argument(action)
+    if name == "set":
+        action.add_argument("settings", nargs="+", metavar="KEY=VALUE", help="lr_scale, train.log_every, ...")
+    if name == "pause":
+        action.add_argument("--release", action="store_true", help="checkpoint and end, so that the device is free")
+    action.add_argument(
+        "--timeout", type=float, default=30.0, metavar="SECONDS", help="how long to wait for the answer (default 30)"
+    )
+    action.add_argument("--no-wait", action="store_true", help="ask, and do not wait for the answer")
+    action.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def _run_argument(action: argparse.ArgumentParser) -> None:
+    action.add_argument("run", help="name of a run, or the path of its folder")
+    _runs_dir(action)
+
+
+def _runs_dir(action: argparse.ArgumentParser) -> None:
+    """`--runs-dir` may stand after the action too."""
+    action.add_argument("--runs-dir", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    from nanochat_framework.runs.directory import default_runs_dir
+
+    arguments.runs_dir = arguments.runs_dir or default_runs_dir()
+    module = import_module(f"nanochat_framework.cli.{_MODULES[arguments.action]}")
+    return int(module.run(arguments))

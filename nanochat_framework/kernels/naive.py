@@ -42,6 +42,23 @@ def fp8_linear(x: Tensor, weight: Tensor, codes: Tensor, scales: Tensor) -> Tens
     return functional.linear(x, weight)
 
 
+def grouped_mm(a: Tensor, b: Tensor, ends: Tensor) -> Tensor:
+    """Products of matrices that follow one another in memory, a group each (`torch.nn.functional.grouped_mm`); no gradient.
+
+    Args:
+        a: (rows, k), with the groups along the rows; or (m, rows), with the groups along the columns.
+        b: (groups, k, n) in the first case; (rows, n) in the second.
+        ends: (groups,) int32, the row after each group's last one; the last is the number of rows.
+
+    Returns:
+        (rows, n), each row times its group's matrix; or (groups, m, n), a product for each group. dtype of a.
+    """
+    runs = list(zip([0, *ends.tolist()], ends.tolist(), strict=False))
+    if b.ndim == 3:
+        return torch.cat([a[start:end] @ b[group] for group, (start, end) in enumerate(runs)])
+    return torch.stack([a[:, start:end] @ b[start:end] for start, end in runs])
+
+
 def gated_delta_rule(
     query: Tensor, key: Tensor, value: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:

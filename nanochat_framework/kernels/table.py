@@ -24,6 +24,7 @@ NAIVE: dict[str, Callable[..., Any]] = {
     "rms_norm": naive.rms_norm,
     "quantize_activations": naive.quantize_activations,
     "fp8_linear": naive.fp8_linear,
+    "grouped_mm": naive.grouped_mm,
     "gated_delta_rule": naive.gated_delta_rule,
 }
 """Operation -> its naive form, whose signature every kernel of the operation has."""

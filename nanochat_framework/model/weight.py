@@ -114,6 +114,11 @@ class QuantizableWeight(nn.Module):
         assert self._prepared is not None
         return self._prepared
 
+    def prepare_in(self, memory: Tensor) -> None:
+        """Keep what products use in this memory from now on: it holds that already, and has its shape and dtype."""
+        assert self._prepared is not None and self._prepared.shape == memory.shape, "prepared comes first"
+        self._prepared = memory
+
     def _made_from(self) -> list[Tensor | None]:
         scales = self.get_parameter(LEARNED_SCALES) if LEARNED_SCALES in self.parameter_roles else None
         return [self.weight, scales, self.quantizer.strength if self.quantizer else None]

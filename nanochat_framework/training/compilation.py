@@ -16,6 +16,7 @@ from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.norm import Norm
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.linear import Linear
+from nanochat_framework.model.stacked import StackedLinears
 
 COMPILED = (Attention, FeedForward, Norm)
 
@@ -43,7 +44,7 @@ def prepare_to_compile(device: torch.device, setting: str) -> None:
 def prepare_weights(model: LanguageModel, dtype: torch.dtype) -> None:
     """Make what products in `dtype` use, before a step: compiled code reads it and cannot make it itself."""
     for module in model.modules():
-        if isinstance(module, Linear):
+        if isinstance(module, Linear | StackedLinears):
             module.prepared(dtype)
 
 

@@ -16,14 +16,17 @@ from nanochat_framework.model.auxiliary import add_auxiliary_loss
 from nanochat_framework.model.describe import Place
 from nanochat_framework.model.diagnostics import record
 from nanochat_framework.model.linear import Linear
+from nanochat_framework.model.stacked import StackedLinears
 
 
 class MixtureOfExperts(FeedForward):
     """Σ_e g_e · expert_e(x) over the n_active likeliest experts, g the router's softmax renormalised over them.
 
     The router works in float32. An expert is run once, on the tokens that chose it: no token is lost, and the products
-    are as many as the chosen experts need. With a capacity factor, in training, those beyond an expert's capacity pass by
-    it (batch-wide, so this is the one place where a token's result depends on others; never outside training).
+    are as many as the chosen experts need. In bfloat16 the tokens are sorted by expert and all experts multiply in one
+    grouped product (Gale et al. 2022, arXiv 2211.15841); elsewhere the experts are run one by one. With a capacity factor,
+    in training, the tokens beyond an expert's capacity pass by it (batch-wide, so this is the one place where a token's
+    result depends on others; never outside training).
 
     Losses handed to the trainer: `router_balance`, E · Σ_e f_e p_e with f the share of choices and p the mean probability
     (1 when even); `router_z`, the mean of (log Σ exp logits)² (Zoph et al. 2022, arXiv 2202.08906).
@@ -35,6 +38,9 @@ class MixtureOfExperts(FeedForward):
         self.router = Linear(place.dim, config.n_experts, role=roles.ROUTER)
         expert = SwigluConfig(hidden_dim=config.hidden_dim)
         self.experts = nn.ModuleList(Swiglu(expert, place) for _ in range(config.n_experts))
+        self.gates, self.ups, self.downs = (
+            StackedLinears([getattr(each, name) for each in self.experts]) for name in ("gate", "up", "down")
+        )
         self.shared = None
         if config.shared_hidden_dim:
             self.shared = Swiglu(SwigluConfig(hidden_dim=config.shared_hidden_dim), place)
@@ -44,12 +50,32 @@ class MixtureOfExperts(FeedForward):
         """(batch, seq, dim) -> (batch, seq, dim)."""
         rows = x.flatten(0, -2)
         gates, chosen = self._route(rows)
-        result = torch.zeros_like(rows) if self.shared is None else self._shared(rows)
+        limited = self.config.capacity_factor is not None and self.training
+        together = not limited and self.gates.supports(rows) and self.downs.supports(rows)
+        routed = self._together(rows, gates, chosen) if together else self._one_by_one(rows, gates, chosen)
+        return (routed if self.shared is None else routed + self._shared(rows)).view(x.shape)
+
+    def _together(self, rows: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:
+        """All experts at once. Rows are moved by permutations, so that sums have one order on every device."""
+        flat = chosen.flatten()
+        order = flat.argsort(stable=True)
+        back = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        ends = functional.one_hot(flat, self.config.n_experts).sum(dim=0).cumsum(dim=0).to(torch.int32)
+        x = rows[:, None].expand(-1, self.config.n_active, -1).flatten(0, 1)[order]
+        rounded = self.gates.rounded(x)
+        gate, up = (each.product_of_rounded(x, rounded, ends) for each in (self.gates, self.ups))
+        inner = functional.silu(gate) * up
+        found = self.downs.product_of_rounded(inner, self.downs.rounded(inner), ends)[back]
+        weighted = found.unflatten(0, chosen.shape) * gates[..., None].to(rows.dtype)
+        return weighted.sum(dim=1)
+
+    def _one_by_one(self, rows: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:
+        result = torch.zeros_like(rows)
         for number, expert in enumerate(self.experts):
             mine, place = self._mine(chosen, number)
             if len(mine):
-                result = result.index_add(0, mine, expert(rows[mine]) * gates[mine, place][:, None].to(x.dtype))
-        return result.view(x.shape)
+                result = result.index_add(0, mine, expert(rows[mine]) * gates[mine, place][:, None].to(rows.dtype))
+        return result
 
     def _route(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Gates (n, n_active) float32 and the numbers of the chosen experts, likeliest first."""

@@ -31,6 +31,22 @@ def nanochat_register(registrar: Registrar) -> None:
         requires=("device:cuda", "compute>=9.0"),
     )
     registrar.kernel(
+        "grouped_mm",
+        "torch",
+        factory=".grouped_mm:build_grouped_mm",
+        summary="torch's grouped products, on GPUs since Ampere",
+        priority=100,
+        requires=("device:cuda", "compute>=8.0"),
+    )
+    registrar.kernel(
+        "grouped_mm",
+        "torch_cpu",
+        factory=".grouped_mm:build_grouped_mm",
+        summary="torch's grouped products, on CPUs",
+        priority=10,
+        requires=("device:cpu", "torch>=2.13"),
+    )
+    registrar.kernel(
         "gated_delta_rule",
         "chunked",
         factory=".gated_delta_rule:build_chunked",

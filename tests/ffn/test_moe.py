@@ -12,8 +12,12 @@ from nanochat_ffn.config import MoeConfig
 from nanochat_ffn.moe import MixtureOfExperts, build_moe
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.data.loader import Batch
+from nanochat_framework.inference.tables import select_quantizers
+from nanochat_framework.kernels import table
 from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.describe import Place
+from nanochat_framework.model.quantization import apply_quantizers
+from nanochat_framework.plugins import Registry
 from nanochat_framework.training.train_module import TrainModule
 from tests.laws.combinations import random_tokens
 
@@ -122,3 +126,44 @@ def test_experts_train_and_their_load_is_logged(tiny_config: Callable[..., RunCo
 def test_sizes_that_do_not_fit(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         MoeConfig(**{"n_experts": 8, "hidden_dim": 24, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("quantizer", [None, "ternary", "int4"])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_all_experts_at_once_are_the_experts_one_by_one(
+    registry: Registry, quantizer: str | None, compiled: bool
+) -> None:
+    """In bfloat16: results and gradients of the grouped product against each expert's own products."""
+    before = table.active()
+    table.activate(table.KernelTable(registry))
+    try:
+        moe = _drawn(n_active=2)
+    finally:
+        table.activate(before)
+    if quantizer:
+        rules = select_quantizers([{"match": "matrix", "name": quantizer, "group_size": 32}], "quantizer", registry)
+        apply_quantizers(moe, rules)
+    x = _x().bfloat16()
+    if not moe.gates.supports(x):
+        pytest.skip("this torch has no grouped products on a CPU")
+    incoming, found = torch.randn_like(x), []
+    for together in (True, False):
+        if together and compiled:
+            for each in (moe.gates, moe.ups, moe.downs):
+                each.prepared(torch.bfloat16)
+        if not together:
+            moe.gates.kernels = table.KernelTable()
+        run = torch.compile(moe) if together and compiled else moe
+        inputs = x.clone().requires_grad_()
+        moe.zero_grad()
+        result = run(inputs)
+        torch.autograd.backward(result, incoming)
+        gradients = {name: parameter.grad for name, parameter in moe.named_parameters()}
+        found.append((result.detach(), inputs.grad, gradients))
+    (result, grad_x, gradients), (expected, expected_grad_x, expected_gradients) = found
+    close = {"rtol": 2e-2, "atol": 2e-2}
+    torch.testing.assert_close(result, expected, **close)
+    torch.testing.assert_close(grad_x, expected_grad_x, **close)
+    for name, gradient in expected_gradients.items():
+        torch.testing.assert_close(gradients[name], gradient, **close, msg=name)
+    assert not any("gates" in name or "downs" in name for name in moe.state_dict())

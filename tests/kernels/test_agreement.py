@@ -141,3 +141,24 @@ def test_only_what_needs_a_gradient_gets_one(kernel: Callable[..., Tensor]) -> N
     torch.autograd.backward(kernel(x, weight, EPS).sum())
     assert x.grad is None
     assert weight.grad is not None
+
+
+@settings(deadline=None)
+@pytest.mark.parametrize("kernel", of("grouped_mm"))
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    width=st.sampled_from([8, 24]),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 2**31),
+)
+def test_grouped_mm(kernel: Callable[..., Tensor], sizes: list[int], width: int, dtype: torch.dtype, seed: int) -> None:
+    """Rows in groups, empty ones too, times the groups' matrices; and the product of two for each group."""
+    generator = torch.Generator().manual_seed(seed)
+    ends = torch.tensor(sizes).cumsum(0).int()
+    a = torch.randn(int(ends[-1]), 16, generator=generator).to(dtype)
+    weights = torch.randn(len(sizes), width, 16, generator=generator).to(dtype)
+    other = torch.randn(int(ends[-1]), width, generator=generator).to(dtype)
+    for operands in ((a, weights.transpose(1, 2)), (other, weights), (other.t(), a)):
+        expected = naive.grouped_mm(*operands, ends)
+        torch.testing.assert_close(kernel(*operands, ends), expected, rtol=2e-2, atol=2e-2)
+        assert expected.dtype is dtype

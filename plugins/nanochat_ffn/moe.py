@@ -66,7 +66,7 @@ class MixtureOfExperts(FeedForward):
         gate, up = (each.product_of_rounded(x, rounded, ends) for each in (self.gates, self.ups))
         inner = functional.silu(gate) * up
         found = self.downs.product_of_rounded(inner, self.downs.rounded(inner), ends)[back]
-        weighted = found.unflatten(0, chosen.shape) * gates[..., None].to(rows.dtype)
+        weighted = found.view(*chosen.shape, -1) * gates[..., None].to(rows.dtype)
         return weighted.sum(dim=1)
 
     def _one_by_one(self, rows: Tensor, gates: Tensor, chosen: Tensor) -> Tensor:

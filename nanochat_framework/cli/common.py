@@ -6,14 +6,18 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanochat_framework.errors import UsageError
-from nanochat_framework.plugins import PluginHost, load_plugins
+
+if TYPE_CHECKING:
+    from nanochat_framework.plugins import PluginHost
 
 
 def load_host() -> PluginHost:
     """Load the plugins, and say on stderr, a line each, which did not load."""
+    from nanochat_framework.plugins import load_plugins
+
     host = load_plugins()
     for warning in host.warnings():
         print(f"warning: plugin {warning} (`nanochat plugins list`)", file=sys.stderr)

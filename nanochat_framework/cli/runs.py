@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 HELP = "list, watch, compare and steer runs, on this machine or through a shared folder"
 
 EXAMPLES = """\
 examples:
+  nanochat runs ls
+  nanochat runs ls --state running --sort bits --json
+  nanochat runs show first
+  nanochat runs compare first second
   nanochat runs pause first
   nanochat runs set first lr_scale=0.5 eval.every=200
   nanochat runs unpause first
@@ -30,7 +35,11 @@ STEERING = {
     "sample": "write the texts of [sample] after the present step",
     "set": "change settings from the next step on",
 }
-_MODULES = dict.fromkeys(STEERING, "runs_steer")
+_MODULES = {
+    **dict.fromkeys(("ls", "show", "compare"), "runs_view"),
+    **dict.fromkeys(STEERING, "runs_steer"),
+    **dict.fromkeys(("tag", "rm"), "runs_keep"),
+}
 """Action -> the module in this package that does it."""
 
 
@@ -40,8 +49,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _viewing(actions)
     for name, summary in STEERING.items():
-        _steering(actions.add_parser(name, help=summary, description=summary), name)
+        _steering(_action(actions, name, summary), name)
+    _keeping(actions)
+
+
+def _viewing(actions: Any) -> None:
+    listing = _action(actions, "ls", "all runs of a folder, a line each")
+    listing.add_argument("--state", action="append", default=[], metavar="STATE", help="only those in it (repeatable)")
+    listing.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="only those that have it (repeatable)"
+    )
+    listing.add_argument("--match", default="*", metavar="PATTERN", help="only those with such a name: 'sweep-*'")
+    listing.add_argument(
+        "--sort", choices=("name", "created", "state", "step", "loss", "bits", "speed"), default="name", help="by what"
+    )
+    listing.add_argument("--reverse", action="store_true", help="the largest first")
+    listing.add_argument("--limit", type=int, metavar="N", help="that many at most")
+    listing.add_argument("--json", action="store_true", help="as JSON, with everything")
+    showing = _action(actions, "show", "everything there is to know of a run")
+    _run_argument(showing)
+    showing.add_argument("--json", action="store_true", help="as JSON")
+    comparing = _action(actions, "compare", "where configurations differ, and what the runs came to, side by side")
+    comparing.add_argument("runs", nargs="+", metavar="RUN", help="two runs or more")
+    comparing.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _keeping(actions: Any) -> None:
+    tagging = _action(actions, "tag", "give words to a run, or show those that it has")
+    _run_argument(tagging)
+    tagging.add_argument("add", nargs="*", metavar="TAG", help="tags to add")
+    tagging.add_argument("--remove", action="append", default=[], metavar="TAG", help="a tag to take away (repeatable)")
+    tagging.add_argument("--json", action="store_true", help="the tags as JSON")
+    removing = _action(actions, "rm", "remove runs with all their checkpoints")
+    removing.add_argument("runs", nargs="+", metavar="RUN", help="names of runs, or paths of their folders")
+    removing.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    """`--runs-dir` may stand before the action or after it."""
+    action: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=summary)
+    action.add_argument("--runs-dir", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
+    return action
 
 
 def _steering(action: argparse.ArgumentParser, name: str) -> None:
@@ -58,13 +108,7 @@ def _steering(action: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run_argument(action: argparse.ArgumentParser) -> None:
-    action.add_argument("run", help="name of a run, or the path of its folder")
-    _runs_dir(action)
-
-
-def _runs_dir(action: argparse.ArgumentParser) -> None:
-    """`--runs-dir` may stand after the action too."""
-    action.add_argument("--runs-dir", type=Path, default=argparse.SUPPRESS, metavar="DIR", help=argparse.SUPPRESS)
+    action.add_argument("run", metavar="RUN", help="name of a run, or the path of its folder")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -93,6 +93,11 @@ class RunDirectory:
         return self.path / "control.jsonl"
 
     @property
+    def tags(self) -> Path:
+        """Words that people gave the run; see `runs.tags`."""
+        return self.path / "tags.json"
+
+    @property
     def train_log(self) -> Path:
         """What the training process printed, if it was started with its output going here."""
         return self.path / "train.log"

@@ -162,6 +162,26 @@ def last(path: Path) -> Record | None:
         return _last_record(file, file.seek(0, os.SEEK_END))[1]
 
 
+def lines_backwards(path: Path) -> Iterator[bytes]:
+    """Whole lines without their newlines, the last one first; none where there is no file. Raises OSError."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        end = _line_start(file, file.seek(0, os.SEEK_END) + 1)  # behind the last newline
+        if end == 0:
+            return
+        position, rest = end - 1, b""
+        while position > 0:
+            begin = max(0, position - _CHUNK)
+            file.seek(begin)
+            first, *lines = (file.read(position - begin) + rest).split(b"\n")
+            yield from reversed(lines)
+            rest, position = first, begin
+        yield rest
+
+
 def _last_record(file: BinaryIO, size: int) -> tuple[int, Record | None]:
     """Where the last whole record ends, and the record; (0, None) if there is none."""
     end = size

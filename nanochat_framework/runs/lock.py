@@ -18,9 +18,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+class Held(UsageError):
+    """Somebody else has the lock; the message says who."""
+
+
 @contextmanager
 def hold(path: Path, *, doing: str = "training this run") -> Iterator[None]:
-    """Hold the lock file `path` while the block runs. Raises UsageError, naming the holder, if somebody has it.
+    """Hold the lock file `path` while the block runs. Raises Held, naming the holder, if somebody has it.
 
     The system's own lock (flock) ends with its holder, however that dies. Where the system or the file system has
     none, a file beside the lock names the holder, and one whose process is dead is taken over.
@@ -95,7 +99,7 @@ def _dead(owner: dict[str, Any]) -> bool:
     return here and is_alive(owner["pid"], owner.get("started")) is False
 
 
-def _held(path: Path, owner: dict[str, Any], doing: str) -> UsageError:
+def _held(path: Path, owner: dict[str, Any], doing: str) -> Held:
     who = f"process {owner['pid']} on {owner.get('host')}" if owner else "another process"
     hint = "" if path.suffix != ".owner" else f"; if that is long dead, remove {path}"
-    return UsageError(f"{path.parent}: {who} is {doing}; stop it first, or wait until it ends{hint}")
+    return Held(f"{path.parent}: {who} is {doing}; stop it first, or wait until it ends{hint}")

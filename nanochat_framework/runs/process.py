@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import socket
 import sys
 from pathlib import Path
 
 
 def host_name() -> str:
     """This machine's name."""
-    return socket.gethostname()
+    try:
+        return os.uname().nodename
+    except AttributeError:  # Windows
+        import socket
+
+        return socket.gethostname()
 
 
 def pid_namespace() -> str | None:
@@ -20,6 +25,15 @@ def pid_namespace() -> str | None:
     """
     try:
         return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
+@functools.cache
+def boot_id() -> str | None:
+    """Which machine since which boot this is; None where the system does not say. Names of hosts are not unique."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or None
     except OSError:
         return None
 

@@ -6,19 +6,25 @@ import contextlib
 import json
 import math
 import os
+import threading
 import time
 import typing
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from nanochat_framework.runs.atomic import DiskFull, write_atomic
-from nanochat_framework.runs.process import host_name, is_alive, pid_namespace, start_time
+from nanochat_framework.runs.jsonlines import number, plain
+from nanochat_framework.runs.process import boot_id, host_name, is_alive, pid_namespace, start_time
 
 State = Literal["queued", "starting", "running", "paused", "stopping", "stopped", "released", "finished", "failed"]
+LATEST = ("train/loss", "train/grad_norm", "train/tokens_per_second", "eval/loss", "eval/bits_per_byte")
+"""Metrics that a status carries."""
 STATES: tuple[str, ...] = typing.get_args(State)
 LIVE_STATES = frozenset({"starting", "running", "paused", "stopping"})
 """States that only a living process can be in."""
+HEARTBEAT_EVERY_S = 10.0
 HEARTBEAT_LIMIT_S = 120.0
 """A run whose process cannot be looked at is lost when its heartbeat is older than this."""
 
@@ -33,6 +39,8 @@ class Status:
     """Clock ticks since boot; tells a reused pid apart. None where the system does not say."""
     pid_namespace: str | None = None
     host: str | None = None
+    boot_id: str | None = None
+    """Which machine since which boot; tells hosts of one name apart."""
     attempt: int = 0
     step: int = 0
     total_steps: int = 0
@@ -40,6 +48,8 @@ class Status:
     heartbeat: float = 0.0
     latest_checkpoint: str | None = None
     error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The newest value of some metrics, for listings; see `LATEST`."""
 
     def here(self, **facts: Any) -> Status:
         """The same with some facts changed, as said by this process, now."""
@@ -51,6 +61,7 @@ class Status:
                 "pid_start_time": start_time(pid),
                 "pid_namespace": pid_namespace(),
                 "host": host_name(),
+                "boot_id": boot_id(),
                 "heartbeat": time.time(),
                 **facts,
             },
@@ -58,11 +69,33 @@ class Status:
 
 
 class StatusFile:
-    """The writer's side: one process at a time, the one that holds the run's lock."""
+    """The writer's side: one process at a time, the one that holds the run's lock; any of its threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.status = read_status(path) or Status()
+        self._one_at_a_time = threading.Lock()
+        self._heart: threading.Thread | None = None
+        self._still = threading.Event()
+
+    def start_heart(self, seconds: float = HEARTBEAT_EVERY_S) -> None:
+        """Renew the heartbeat that often, however long a step takes, until `stop_heart`."""
+        assert self._heart is None, "it beats already"
+        self._still.clear()
+        self._heart = threading.Thread(target=self._beat, args=(seconds,), name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def stop_heart(self) -> None:
+        """No more heartbeats; may be called twice, and where there were none."""
+        if self._heart is not None:
+            self._still.set()
+            self._heart.join()
+            self._heart = None
+
+    def _beat(self, seconds: float) -> None:
+        while not self._still.wait(seconds):
+            if time.time() - self.status.heartbeat >= seconds / 2:
+                self.update()
 
     def update(self, **facts: Any) -> None:
         """Change some facts; process, host and heartbeat come by themselves.
@@ -70,11 +103,12 @@ class StatusFile:
         A full disk is passed over: a status that is late must not end a training (its heartbeat tells the age), and
         whatever has to be kept reports the full disk itself.
         """
-        before, self.status = self.status, self.status.here(**facts)
-        assert self.status.state in STATES, self.status.state
-        data = json.dumps(asdict(self.status), indent=1, allow_nan=False).encode() + b"\n"
-        with contextlib.suppress(DiskFull):
-            write_atomic(self.path, data, sync=self.status.state != before.state)
+        with self._one_at_a_time:
+            before, self.status = self.status, self.status.here(**facts)
+            assert self.status.state in STATES, self.status.state
+            data = json.dumps(plain(asdict(self.status)), indent=1, allow_nan=False).encode() + b"\n"
+            with contextlib.suppress(DiskFull):
+                write_atomic(self.path, data, sync=self.status.state != before.state)
 
 
 def read_status(path: Path) -> Status | None:
@@ -93,14 +127,22 @@ def read_status(path: Path) -> Status | None:
         return None
     if any(isinstance(v, bool) or (isinstance(v, float) and not math.isfinite(v)) for v in known.values()):
         return None
+    known["metrics"] = dict(_numbers(known.get("metrics", {})))
     return Status(**known)
+
+
+def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in metrics.items():
+        value = number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
 
 
 def _accepted_types() -> dict[str, tuple[type, ...]]:
     """Field by field, the types that its JSON value may have."""
     none, text, whole = type(None), (str,), (int,)
     types: dict[str, tuple[type, ...]] = {"int": whole, "int | None": (*whole, none), "str | None": (*text, none)}
-    types |= {"State": text, "float": (int, float)}
+    types |= {"State": text, "float": (int, float), "Mapping[str, float]": (dict,)}
     return {field.name: types[str(field.type)] for field in fields(Status)}
 
 
@@ -119,11 +161,17 @@ def liveness(status: Status | None, now: float | None = None) -> State | Literal
     if status.state not in LIVE_STATES:
         return status.state
     alive = None
-    if status.pid is not None and (status.host, status.pid_namespace) == (host_name(), pid_namespace()):
+    if status.pid is not None and _written_here(status):
         alive = is_alive(status.pid, status.pid_start_time)
     if alive is None:
         alive = (time.time() if now is None else now) - status.heartbeat <= HEARTBEAT_LIMIT_S
     return status.state if alive else "lost"
+
+
+def _written_here(status: Status) -> bool:
+    """Whether the status is of this machine (since its boot), and of this table of pids."""
+    same = boot_id() == status.boot_id if boot_id() and status.boot_id else host_name() == status.host
+    return same and status.pid_namespace == pid_namespace()
 
 
 def heartbeat_age(status: Status | None, now: float | None = None) -> str:

@@ -117,6 +117,10 @@ class EvaluationCallback(Callback):
         self.latest_step = 0
         self.improved_at: int | None = None
 
+    def on_start(self, trainer: Trainer) -> None:
+        """What the attempt before evaluated last stands until there is something newer."""
+        trainer.latest.update(self.latest)
+
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Evaluate when it is due."""
         every = self.settings.eval_every

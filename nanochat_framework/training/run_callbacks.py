@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from nanochat_framework.runs.status import State, StatusFile
+from nanochat_framework.runs.status import LATEST, State, StatusFile
 from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
 from nanochat_framework.training.live_settings import LiveSettings
@@ -114,19 +114,18 @@ class StatusCallback(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Running."""
-        self.status.update(
-            state="running", step=trainer.step, total_steps=trainer.total_steps or 0, tokens=trainer.tokens, error=None
-        )
+        self.status.update(state="running", error=None, **_progress(trainer))
+        self.status.start_heart()
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """A heartbeat."""
         if time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            self.status.update(step=trainer.step, total_steps=trainer.total_steps or 0, tokens=trainer.tokens)
+            self.status.update(**_progress(trainer))
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """Name the newest checkpoint."""
-        self.status.update(step=trainer.step, tokens=trainer.tokens, latest_checkpoint=name)
+        self.status.update(latest_checkpoint=name, **_progress(trainer))
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
         """How it ended."""
@@ -136,13 +135,15 @@ class StatusCallback(Callback):
         else:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         message = None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
-        self.status.update(
-            state=state,
-            step=trainer.step,
-            total_steps=trainer.total_steps or 0,
-            tokens=trainer.tokens,
-            error=message,
-        )
+        self.status.stop_heart()
+        self.status.update(state=state, error=message, **_progress(trainer))
+
+
+def _progress(trainer: Trainer) -> dict[str, Any]:
+    """The facts of a status that change with every step."""
+    metrics = {name: trainer.latest[name] for name in LATEST if name in trainer.latest}
+    step, total = trainer.step, trainer.total_steps or 0
+    return {"step": step, "total_steps": total, "tokens": trainer.tokens, "metrics": metrics}
 
 
 class ProgressCallback(Callback):

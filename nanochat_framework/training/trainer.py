@@ -49,6 +49,8 @@ class Trainer:
         self.stop_reason: str | None = None
         self.stop_state: Literal["stopped", "released"] = "stopped"
         self.paused_seconds = 0.0
+        self.latest: dict[str, float] = {}
+        """The newest value of every metric that was logged, and of what the attempt before evaluated last."""
 
     def run(self) -> None:
         """Train to the last step, or until a callback asks for an end."""
@@ -83,6 +85,7 @@ class Trainer:
 
     def log(self, metrics: dict[str, float]) -> None:
         """Write one metrics record of the present step."""
+        self.latest.update(metrics)
         self.metrics.write(step=self.step, tokens=self.tokens, values=metrics)
 
     def evaluate(self) -> dict[str, float]:

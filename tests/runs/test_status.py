@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +81,10 @@ def test_a_reused_pid_is_lost() -> None:
     assert liveness(replace(status, pid_start_time=status.pid_start_time - 1)) == "lost"
 
 
-@pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"pid_namespace": "pid:[1]"}, {"pid": None}])
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"host": "another", "boot_id": None}, {"boot_id": "another"}, {"pid_namespace": "pid:[1]"}, {"pid": None}],
+)
 def test_a_process_that_cannot_be_looked_at_lives_by_its_heartbeat(elsewhere: dict[str, object]) -> None:
     status = Status(state="running").here(heartbeat=1000.0, **elsewhere)
     assert liveness(status, now=1000.0 + HEARTBEAT_LIMIT_S) == "running"
@@ -138,3 +142,31 @@ file.update(step=2)
     assert status is not None
     assert status.step == 1
     assert os.listdir(path.parent) == ["status.json"]
+
+
+def test_the_heart_beats_while_nothing_else_is_said(tmp_path: Path) -> None:
+    file = StatusFile(tmp_path / "status.json")
+    file.update(state="running", step=3)
+    first = file.status.heartbeat
+    file.start_heart(0.01)
+    deadline = time.monotonic() + 30
+    while (now := read_status(file.path)) is None or now.heartbeat == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    file.stop_heart()
+    file.stop_heart()
+    assert (now.state, now.step) == ("running", 3)
+    still = read_status(file.path)
+    time.sleep(0.05)
+    assert read_status(file.path) == still
+
+
+def test_metrics_read_back_and_others_are_passed_over(tmp_path: Path) -> None:
+    file = StatusFile(tmp_path / "status.json")
+    file.update(state="running", metrics={"train/loss": float("inf"), "eval/loss": 2.5})
+    status = read_status(file.path)
+    assert status is not None and status.metrics == {"train/loss": float("inf"), "eval/loss": 2.5}
+    text = file.path.read_text().replace("2.5", "true").replace('"Infinity"', '"much"')
+    file.path.write_text(text)
+    status = read_status(file.path)
+    assert status is not None and status.metrics == {}

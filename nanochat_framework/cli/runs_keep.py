@@ -1,0 +1,55 @@
+"""`nanochat runs tag|rm`: put runs in order."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from nanochat_framework.cli.common import print_json
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.removal import folder_size, remove
+from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.tags import change_tags, read_tags
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tag or remove."""
+    return _tag(arguments) if arguments.action == "tag" else _remove(arguments)
+
+
+def _tag(arguments: argparse.Namespace) -> int:
+    target = RunDirectory.find(arguments.runs_dir, arguments.run)
+    changes = arguments.add or arguments.remove
+    tags = change_tags(target, arguments.add, arguments.remove) if changes else read_tags(target)
+    if arguments.json:
+        print_json(tags)
+    else:
+        for tag in tags:
+            print(tag)
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    runs = [RunDirectory.find(arguments.runs_dir, name) for name in dict.fromkeys(arguments.runs)]
+    for each in runs:  # before anything is removed
+        state = liveness(read_status(each.status))
+        if state in LIVE_STATES:
+            raise UsageError(f"{each.name} is {state}; stop it first (`nanochat runs stop {each.path}`)")
+    if not arguments.yes and not _confirmed(runs):
+        print("nothing was removed", file=sys.stderr)
+        return 0
+    for each in runs:
+        remove(each)
+        print(f"removed {each.path}", file=sys.stderr)
+    return 0
+
+
+def _confirmed(runs: list[RunDirectory]) -> bool:
+    """Ask. Raises UsageError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UsageError("rm: nobody is there to confirm it; --yes removes without asking")
+    size = sum(folder_size(each.path) for each in runs)
+    names = ", ".join(each.name for each in runs)
+    print(f"remove {names} with all checkpoints ({size / 1e6:,.0f} MB)? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,147 @@
+"""`nanochat runs ls|show|compare`: what there is to know of runs, from their folders."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nanochat_framework.cli.common import print_json, print_table
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.jsonlines import plain
+from nanochat_framework.runs.status import age
+from nanochat_framework.runs.summary import RunSummary, summaries
+
+SORT_KEYS: dict[str, Callable[[RunSummary], Any]] = {
+    "name": lambda summary: summary.name,
+    "created": lambda summary: summary.created,
+    "state": lambda summary: summary.state,
+    "step": lambda summary: summary.step,
+    "loss": lambda summary: summary.loss,
+    "bits": lambda summary: summary.bits_per_byte,
+    "speed": lambda summary: summary.tokens_per_second,
+}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, show or compare."""
+    actions = {"ls": _list, "show": _show, "compare": _compare}
+    actions[arguments.action](arguments)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    found = [summary for summary in summaries(arguments.runs_dir) if _wanted(summary, arguments)]
+    key = SORT_KEYS[arguments.sort]
+    known = [summary for summary in found if _is_known(key(summary))]
+    known.sort(key=key, reverse=arguments.reverse)
+    listed = [*known, *(summary for summary in found if not _is_known(key(summary)))]  # those that have none come last
+    if arguments.limit is not None:
+        listed = listed[: arguments.limit]
+    if arguments.json:
+        print_json([summary.to_dict() for summary in listed])
+        return
+    now = time.time()
+    header = ("run", "state", "step", "loss", "bits/byte", "tokens/s", "age", "tags")
+    print_table(header, [_row(summary, now) for summary in listed])
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and not (isinstance(value, float) and math.isnan(value))
+
+
+def _wanted(summary: RunSummary, arguments: argparse.Namespace) -> bool:
+    return (
+        (not arguments.state or summary.state in arguments.state)
+        and all(tag in summary.tags for tag in arguments.tag)
+        and fnmatch.fnmatchcase(summary.name, arguments.match)
+    )
+
+
+def _row(summary: RunSummary, now: float) -> tuple[str, ...]:
+    return (
+        summary.name,
+        _state(summary, now),
+        f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step),
+        _number(summary.loss, ".4f"),
+        _number(summary.bits_per_byte, ".4f"),
+        _number(summary.tokens_per_second, ",.0f"),
+        "-" if summary.created is None else age(now - summary.created),
+        " ".join(summary.tags),
+    )
+
+
+def _state(summary: RunSummary, now: float) -> str:
+    """The state; of a lost run also how long it has been silent."""
+    if summary.state == "lost" and summary.heartbeat is not None:
+        return f"lost ({age(now - summary.heartbeat)} ago)"
+    return summary.state
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from nanochat_framework.runs.facts import facts
+
+    found = facts(RunDirectory.find(arguments.runs_dir, arguments.run))
+    if arguments.json:
+        print_json(found)
+        return
+    width = max(map(len, found))
+    for key, value in found.items():
+        lines = _lines(value)
+        print(f"{key:<{width}}  {lines[0] if lines else '-'}")
+        for line in lines[1:]:
+            print(f"{'':<{width}}  {line}")
+
+
+def _lines(value: Any) -> list[str]:
+    """A fact as text: a line for each member of a list or table."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [_text(member) for member in value]
+    if isinstance(value, dict):
+        return [f"{key}  {_text(member)}" for key, member in value.items()]
+    return [_text(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {_text(member)}" for key, member in value.items() if member is not None)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from nanochat_framework.config.diff import ABSENT
+    from nanochat_framework.runs.compare import compare
+
+    runs = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
+    if len(runs) < 2:
+        raise UsageError("compare: name two runs or more")
+    found = compare(runs)
+    if arguments.json:
+        config = {
+            key: {name: value for name, value in zip(found.names, values, strict=True) if value is not ABSENT}
+            for key, values in found.config.items()
+        }
+        metrics = {name: dict(zip(found.names, values, strict=True)) for name, values in found.metrics.items()}
+        print_json(plain({"runs": found.names, "config": config, "metrics": metrics}))
+        return
+    rows = [(key, *(_value(value, ABSENT) for value in values)) for key, values in found.config.items()]
+    rows.append(("",) * (1 + len(runs)))
+    rows += [(name, *("-" if v is None else f"{v:.6g}" for v in values)) for name, values in found.metrics.items()]
+    print_table(("", *found.names), rows)
+
+
+def _value(value: Any, absent: object) -> str:
+    return "-" if value is absent else _text(value)

@@ -1,0 +1,70 @@
+"""Runs side by side: where their configurations differ, and what they came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat_framework.config.diff import ABSENT, differences
+from nanochat_framework.config.origins import dotted
+from nanochat_framework.config.toml_lines import Path
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.jsonlines import Record
+from nanochat_framework.runs.last_values import last_values
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`config`: dotted key -> value in each run (`ABSENT` where a run has no such key), for keys that differ.
+
+    `metrics`: metric -> newest value in each run, None where a run has none; `step` and `tokens` are among them.
+    """
+
+    names: tuple[str, ...]
+    config: dict[str, tuple[Any, ...]]
+    metrics: dict[str, tuple[float | None, ...]]
+
+
+def compare(runs: Sequence[RunDirectory]) -> Comparison:
+    """Compare runs with the first. Raises UsageError if a configuration cannot be read."""
+    configs = [_config(run) for run in runs]
+    found: dict[Path, None] = {}
+    for other in configs[1:]:
+        found.update(dict.fromkeys(difference.path for difference in differences(configs[0], other)))
+    whole = [path for path in found if not any(path[:length] in found for length in range(len(path)))]
+    values = [last_values(run.metrics) for run in runs]
+    return Comparison(
+        names=tuple(run.name for run in runs),
+        config={dotted(path): tuple(_at(config, path) for config in configs) for path in whole},
+        metrics={name: tuple(record.get(name) for record in values) for name in _metric_names(values)},
+    )
+
+
+def _config(run: RunDirectory) -> dict[str, Any]:
+    try:
+        config = json.loads(run.config_resolved.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{run.config_resolved}: cannot be read ({error})") from None
+    if not isinstance(config, dict):
+        raise UsageError(f"{run.config_resolved}: is not a JSON object")
+    return config
+
+
+def _at(config: Any, path: Path) -> Any:
+    for part in path:
+        try:
+            config = config[part]
+        except (KeyError, IndexError, TypeError):
+            return ABSENT
+    return config
+
+
+def _metric_names(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`step` and `tokens`, then the metrics of all runs, training's first."""
+    names: Record = {name: None for record in values for name in record if "/" in name}
+    order = ("train/", "eval/")
+    group = {name: next((i for i, start in enumerate(order) if name.startswith(start)), len(order)) for name in names}
+    return ["step", "tokens", *sorted(names, key=lambda name: (group[name], name))]

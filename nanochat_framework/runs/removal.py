@@ -1,0 +1,54 @@
+"""Removing runs: out of sight at once, then off the disk, so that a crash never leaves half a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+
+_TRASH = ".trash-"
+_TRASH_LIMIT_S = 3600.0
+
+
+def remove(run: RunDirectory) -> None:
+    """Remove a run with everything in it; other runs that were forked from it keep what they have.
+
+    Raises UsageError if it trains, or if the folder cannot be moved.
+    """
+    state = liveness(read_status(run.status))
+    if state in LIVE_STATES:
+        raise UsageError(f"{run.name} is {state}; stop it first (`nanochat runs stop {run.path}`)")
+    trash = run.path.parent / f"{_TRASH}{run.name}-{uuid.uuid4().hex}"
+    try:
+        with run.lock():  # a training that has only begun has no status yet
+            os.rename(run.path, trash)
+    except OSError as error:
+        raise UsageError(f"{run.path}: cannot be removed ({error.strerror})") from None
+    shutil.rmtree(trash, ignore_errors=True)
+    _remove_abandoned(run.path.parent)
+
+
+def folder_size(path: Path) -> int:
+    """Bytes of all files below a folder; those that several names share count once."""
+    sizes: dict[tuple[int, int], int] = {}
+    for folder, _, files in os.walk(path):
+        for name in files:
+            with contextlib.suppress(OSError):
+                facts = os.lstat(os.path.join(folder, name))
+                sizes[facts.st_dev, facts.st_ino] = facts.st_size
+    return sum(sizes.values())
+
+
+def _remove_abandoned(runs_dir: Path) -> None:
+    """Remove what a crash inside `remove` left behind."""
+    for entry in runs_dir.glob(f"{_TRASH}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - entry.stat().st_mtime > _TRASH_LIMIT_S:
+                shutil.rmtree(entry, ignore_errors=True)

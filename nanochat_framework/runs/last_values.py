@@ -11,14 +11,14 @@ from nanochat_framework.runs.jsonlines import Record, decode, lines_backwards, n
 from nanochat_framework.runs.metrics import EVAL_LOSS
 
 RECENT_BYTES = 1 << 20
-"""So much of the end is read for every metric there is; what is older is looked through for evaluations only."""
+"""So many bytes of the newest records are read for every metric; what is older is looked through for evaluations only."""
 
 
 def last_values(path: Path) -> Record:
     """Metric -> newest value in a metrics.jsonl, with the `attempt`, `step`, `tokens` and `time` of the newest record.
 
-    By the attempt rule (`runs.metrics`), with the events beside the file. A metric whose newest value lies further than
-    RECENT_BYTES from the end is missing, unless it comes with an evaluation. Empty without records.
+    By the attempt rule (`runs.metrics`), with the events beside the file. A metric whose newest value is older than
+    RECENT_BYTES of records is missing, unless it comes with an evaluation. Empty without records.
     """
     opened = dict(rewinds(read(path.with_name("events.jsonl"))))
 
@@ -30,7 +30,6 @@ def last_values(path: Path) -> Record:
     values: Record = {}
     seen = 0
     for line in lines_backwards(path):
-        seen += len(line) + 1
         if seen > RECENT_BYTES:
             if EVAL_LOSS in values:
                 break
@@ -39,6 +38,7 @@ def last_values(path: Path) -> Record:
         record = decode(line + b"\n") or {}
         attempt, step = record.get("attempt"), record.get("step")
         if is_count(attempt) and is_count(step) and step <= limit(attempt):
+            seen += len(line)
             for key, value in record.items():
                 values.setdefault(key, number(value))
     return values

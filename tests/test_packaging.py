@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.clean_environment import third_party_packages
 from tests.conftest import REPOSITORY
 
 
@@ -27,13 +27,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(site: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the wheel and the third-party packages, but not this repository's editable install."""
-    packages = Path(sysconfig.get_paths()["purelib"])
     clean = cwd / "packages"
     if not clean.exists():
-        clean.mkdir()
-        for entry in packages.iterdir():
-            if "nanochat" not in entry.name and entry.suffix != ".pth":
-                (clean / entry.name).symlink_to(entry)
+        third_party_packages(clean)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(site), str(clean)))}
     return subprocess.run(
         [sys.executable, "-S", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -57,6 +53,15 @@ def test_a_run_from_the_wheel(site: Path, tmp_path: Path) -> None:
     done = _run(site, tmp_path, "-m", "nanochat_framework", "train", "tiny-cpu", "--run", "x", *options)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "x" / "checkpoints" / "final" / "model.safetensors").is_file()
+
+
+def test_new_plugins_come_from_the_wheel(site: Path, tmp_path: Path) -> None:
+    for kind in ("optimizer", "source"):
+        command = ["plugins", "new", f"my_{kind}", "--kind", kind, "--vendor", "jo"]
+        done = _run(site, tmp_path, "-m", "nanochat_framework", *command)
+        assert done.returncode == 0, done.stderr
+        files = {path.name for path in (tmp_path / done.stdout.strip()).rglob("*") if path.is_file()}
+        assert {"pyproject.toml", ".gitignore", "README.md", "py.typed", "config.py", "test_contract.py"} <= files
 
 
 def test_no_import_name_leaks(site: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": ("bench", "compare optimizers on this machine"),
         "config": ("config", "check, show or compare configurations; the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),
-        "plugins": ("plugins", "list what is installed and what failed to load"),
+        "plugins": ("plugins", "list what is installed, check it, begin a plugin of your own"),
     },
 }
 """Heading -> command -> (module in this package, one line of help: the module's `HELP`)."""

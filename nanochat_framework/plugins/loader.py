@@ -22,6 +22,7 @@ import pluggy
 from nanochat_framework.plugins.api import PLUGIN_API_VERSION, PROJECT, PluginHooks
 from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.discovery import OWN_DISTRIBUTION, Owners, declared
+from nanochat_framework.plugins.faults import fault
 from nanochat_framework.plugins.registrar import Registrar
 from nanochat_framework.plugins.registry import Conflict, Registry
 
@@ -29,11 +30,16 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "nanochat"
+HEAVY = ("torch", "numpy")
+"""Packages that no plugin may import while it registers: every command, even `--help` of some, would wait for them."""
 
 
 @dataclass
 class PluginStatus:
-    """What became of one plugin. `state` is ok, disabled, failed, incompatible or shadowed."""
+    """What became of one plugin. `state` is ok, disabled, failed, incompatible or shadowed.
+
+    `milliseconds` is how long its import and registration took, `heavy` what they imported of HEAVY.
+    """
 
     name: str
     module: str
@@ -42,6 +48,7 @@ class PluginStatus:
     state: str = "ok"
     reason: str = ""
     milliseconds: float = 0.0
+    heavy: list[str] = field(default_factory=list)
     components: list[str] = field(default_factory=list)
 
     @property
@@ -132,7 +139,7 @@ def _names(text: str) -> set[str]:
 
 def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginManager) -> list[Component]:
     """Import a plugin and let it register; what goes wrong becomes its status."""
-    started = time.perf_counter()
+    started, absent = time.perf_counter(), [name for name in HEAVY if name not in sys.modules]
     plugin: Any = None
     try:
         with redirect_stdout(sys.stderr):  # stdout is data
@@ -153,9 +160,10 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
     except BaseException as error:  # a stranger may raise anything, SystemExit too; the program must go on
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)
-        status.state, status.reason = "failed", _one_line(error)
+        status.state, status.reason = "failed", fault(error)
         return []
     finally:
+        status.heavy = [name for name in absent if name in sys.modules]
         status.milliseconds = (time.perf_counter() - started) * 1e3
 
 
@@ -189,11 +197,6 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
 
 def _others(manager: pluggy.PluginManager, plugin: object) -> list[object]:
     return [other for other in manager.get_plugins() if other is not plugin]
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 300 else text[:297] + "..."
 
 
 def _commit(status: PluginStatus, components: list[Component], registry: Registry) -> None:

@@ -1,0 +1,16 @@
+"""Gradient descent with momentum."""
+
+from nanochat_framework.plugins import Registrar, hookimpl
+
+NANOCHAT_PLUGIN_API = 1
+
+
+@hookimpl
+def nanochat_register(registrar: Registrar) -> None:
+    """Declare the components of this plugin."""
+    registrar.optimizer(
+        "acme/widget",
+        config=".config:WidgetConfig",
+        factory=".widget:build",
+        summary="Gradient descent with momentum",
+    )

@@ -1,0 +1,16 @@
+"""Weights of one bit."""
+
+from nanochat_framework.plugins import Registrar, hookimpl
+
+NANOCHAT_PLUGIN_API = 1
+
+
+@hookimpl
+def nanochat_register(registrar: Registrar) -> None:
+    """Declare the components of this plugin."""
+    registrar.quantizer(
+        "acme/widget",
+        config=".config:WidgetConfig",
+        factory=".widget:build",
+        summary="The sign of each weight, with a scale for each group of inputs",
+    )

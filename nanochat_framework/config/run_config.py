@@ -137,6 +137,38 @@ class CheckpointSection(Section):
     keep_last: int = Field(default=3, gt=0, description="Step checkpoints kept; best and final are kept besides.")
 
 
+class MonitorSection(Section):
+    """`[monitor]`: readings of the machine, and alerts."""
+
+    every_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="Seconds between readings of the machine; 0: no readings, and no alerts of stalls and full disks.",
+    )
+    loss_rise: float = Field(
+        default=1.0,
+        ge=0,
+        description="Alert when the smoothed loss lies this many nats above its minimum of the last 1000 steps; 0 never does.",
+    )
+    stall_factor: float = Field(
+        default=20.0,
+        ge=0,
+        description="Alert when nothing happens for this many times the usual time of a step; 0 never does.",
+    )
+    stall_seconds: float = Field(
+        default=60.0, gt=0, description="Silence shorter than these seconds is no stall, however fast the steps are."
+    )
+    disk_free_gb: float = Field(
+        default=1.0,
+        ge=0,
+        description="Alert when the run's disk has less left than these 10^9 bytes, or than two checkpoints; 0 never does.",
+    )
+    repeat_minutes: float = Field(
+        default=30.0, ge=0, description="Minutes before the same kind of alert is told again."
+    )
+
+
 class HardwareSection(Section):
     """`[hardware]`: where it runs."""
 
@@ -166,6 +198,7 @@ class RunConfig(BaseModel):
         default_factory=SampleSection, description="Texts that the model writes during training."
     )
     checkpoint: CheckpointSection = Field(default_factory=CheckpointSection, description="What is kept.")
+    monitor: MonitorSection = Field(default_factory=MonitorSection, description="Readings of the machine, and alerts.")
     hardware: HardwareSection = Field(default_factory=HardwareSection, description="Where it runs.")
     callback: tuple[Annotated[Selected[Any], Select("callback")], ...] = Field(
         default=(), description="What else is done beside the training loop."

@@ -36,6 +36,16 @@ EVAL_LOSS = "eval/loss"
 EVAL_PERPLEXITY = "eval/perplexity"
 EVAL_BITS_PER_BYTE = "eval/bits_per_byte"
 MODEL = "model/<reading>"
+SYSTEM_CPU_CORES = "system/cpu_cores"
+SYSTEM_MACHINE_CPU_CORES = "system/machine_cpu_cores"
+SYSTEM_MEMORY_RESIDENT = "system/memory_resident_bytes"
+SYSTEM_MEMORY_AVAILABLE = "system/memory_available_bytes"
+SYSTEM_DISK_FREE = "system/disk_free_bytes"
+SYSTEM_ENERGY = "system/energy_joules"
+SYSTEM_GPU_BUSY = "system/gpu_busy_share"
+SYSTEM_GPU_MEMORY = "system/gpu_memory_bytes"
+SYSTEM_GPU_POWER = "system/gpu_power_watts"
+SYSTEM_GPU_TEMPERATURE = "system/gpu_temperature_celsius"
 SYSTEM = "system/<reading>"
 
 KEYS = ("attempt", "step", "time", "tokens")
@@ -81,15 +91,26 @@ METRICS: dict[str, Metric] = {
         (EVAL_PERPLEXITY, "", "exp(eval/loss)"),
         (EVAL_BITS_PER_BYTE, "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
         (MODEL, "", "what a part of the model records of itself, `<reading>.<place>` where there are several places"),
-        (SYSTEM, "", "one reading of the machine; its name ends in its unit"),
+        (SYSTEM_CPU_CORES, "cores", "CPU cores that the training process kept busy"),
+        (SYSTEM_MACHINE_CPU_CORES, "cores", "CPU cores that all processes of the machine kept busy"),
+        (SYSTEM_MEMORY_RESIDENT, "bytes", "memory of the training process, resident set"),
+        (SYSTEM_MEMORY_AVAILABLE, "bytes", "the machine's memory that can be had without swapping"),
+        (SYSTEM_DISK_FREE, "bytes", "room on the run's disk"),
+        (SYSTEM_ENERGY, "J", "energy since the run began, of the CPU packages and GPUs that count it"),
+        (SYSTEM_GPU_BUSY, "", "share of the time that the GPU was busy, 0 to 1; `.<number>` follows"),
+        (SYSTEM_GPU_MEMORY, "bytes", "memory in use on the GPU; `.<number>` follows"),
+        (SYSTEM_GPU_POWER, "W", "power that the GPU draws; `.<number>` follows"),
+        (SYSTEM_GPU_TEMPERATURE, "°C", "temperature of the GPU; `.<number>` follows"),
+        (SYSTEM, "", "one further reading of the machine; its name ends in its unit"),
     )
 }
 
 
 def describe(name: str) -> Metric | None:
-    """What the table says of a metric's name, by itself or by the entry that stands for names of its kind."""
-    if name in METRICS:
-        return METRICS[name]
+    """What the table says of a metric's name, by itself, without its place, or by the entry for names of its kind."""
+    for known in (name, name.partition(".")[0]):
+        if known in METRICS:
+            return METRICS[known]
     group = name.rpartition("/")[0]
     return next((metric for known, metric in METRICS.items() if known.startswith(f"{group}/<")), None)
 

@@ -20,6 +20,8 @@ class MetricsCallback(Callback):
     def __init__(self, settings: LiveSettings) -> None:
         self.settings = settings
         self.skipped_steps = 0
+        self.logged_at = 0
+        """The step of the last record."""
         self._since = 0.0
         self._tokens = 0
 
@@ -32,6 +34,7 @@ class MetricsCallback(Callback):
         self.skipped_steps += bool(result.skipped)
         if result.step % self.settings.log_every and result.step not in (1, trainer.total_steps):
             return
+        self.logged_at = result.step
         now = trainer.clock()
         seconds, tokens = max(now - self._since, 1e-9), trainer.tokens - self._tokens
         self._since, self._tokens = now, trainer.tokens

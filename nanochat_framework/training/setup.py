@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.config.run_config import MonitorSection, RunConfig
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.contracts.tracker import TrackedRun, Tracker
 from nanochat_framework.data.loader import PrefetchLoader
@@ -42,6 +42,7 @@ from nanochat_framework.training.checkpoint import (
 from nanochat_framework.training.control import ControlCallback
 from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.live_settings import LiveSettings
+from nanochat_framework.training.monitor import MonitorCallback
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
     ProgressCallback,
@@ -133,7 +134,7 @@ def prepare(
     samples = _samples(config, run, module, data)
     reporting = _reporting(config, settings, run, store, world, step, quiet)
     events, metrics = reporting.events, reporting.metrics
-    signals, evaluation = SignalCallback(), EvaluationCallback(settings)
+    signals, evaluation, logged = SignalCallback(), EvaluationCallback(settings), MetricsCallback(settings)
     checkpoints = CheckpointCallback(store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation)
     control = ControlCallback(
         run,
@@ -166,7 +167,7 @@ def prepare(
         save=save,
         callbacks=[
             signals,
-            MetricsCallback(settings),
+            logged,
             SkippedStepsCallback(config.train.max_skipped_steps),
             evaluation,
             *([samples] if samples else []),
@@ -174,6 +175,7 @@ def prepare(
             control,
             *_time_limit(config, run),
             *reporting.callbacks,
+            *reporting.monitor(config.monitor, run, logged),
             *_configured_callbacks(config),
         ],
         step=step,
@@ -200,6 +202,13 @@ class Reporting:
         status = None if self.status is None else StatusCallback(self.status)
         trackers = None if self.trackers is None else TrackerCallback(self.trackers)
         return [callback for callback in (status, self.progress, trackers) if callback is not None]
+
+    def monitor(self, section: MonitorSection, run: RunDirectory, metrics: MetricsCallback) -> list[Callback]:
+        """What watches the run, in process 0; alerts are told even where the run is quiet."""
+        if self.status is None:
+            return []
+        say = partial(print, file=sys.stderr) if self.progress is None else self.progress.say
+        return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=say)]
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal, unless the run is quiet."""

@@ -1,0 +1,116 @@
+"""Readings of the machine: this process, its memory, the disk, and the GPUs and energy counters where there are any.
+
+What a system does not tell is left out. Names are those of `runs.metrics`; a GPU's end in its number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nanochat_framework.training.gpus import Gpus
+from nanochat_framework.training.process_memory import resident_bytes
+
+_POWERCAP = Path("/sys/class/powercap")
+_PROC = Path("/proc")
+
+
+class Machine:
+    """Reads everything at once; takes well under a millisecond without GPUs. For one thread at a time."""
+
+    def __init__(self, disk: Path, gpus: Gpus | None) -> None:
+        self._disk, self._gpus = disk, gpus
+        self._packages = EnergyCounters.find(_POWERCAP)
+        self._before = self._times()
+        self._joules = self._counted_joules()
+        self.energy_joules = 0.0
+
+    def read(self) -> dict[str, float]:
+        """Readings by metric name; rates are since the reading before."""
+        found = {"system/memory_resident_bytes": float(resident_bytes())}
+        now = self._times()
+        seconds = max(now[0] - self._before[0], 1e-6)
+        found["system/cpu_cores"] = (now[1] - self._before[1]) / seconds
+        if now[2] is not None and self._before[2] is not None:
+            found["system/machine_cpu_cores"] = (now[2] - self._before[2]) / seconds
+        self._before = now
+        available = _available_bytes()
+        if available is not None:
+            found["system/memory_available_bytes"] = float(available)
+        with contextlib.suppress(OSError):
+            found["system/disk_free_bytes"] = float(shutil.disk_usage(self._disk).free)
+        if self._gpus is not None:
+            found |= self._gpus.read()
+        joules = self._counted_joules()
+        if joules is not None:
+            self.energy_joules += max(joules - (self._joules or 0.0), 0.0)
+            self._joules = joules
+            found["system/energy_joules"] = self.energy_joules
+        return found
+
+    def _counted_joules(self) -> float | None:
+        """What the counters of CPU packages and GPUs stand at together; None where none can be read."""
+        counted = [self._packages.joules(), None if self._gpus is None else self._gpus.joules()]
+        known = [joules for joules in counted if joules is not None]
+        return sum(known) if known else None
+
+    def _times(self) -> tuple[float, float, float | None]:
+        """The clock, this process's CPU seconds (its children's included), and all processes' where the system says."""
+        own = os.times()
+        return time.monotonic(), own.user + own.system + own.children_user + own.children_system, _busy_seconds()
+
+
+class EnergyCounters:
+    """RAPL counters of CPU packages (Linux; often readable by root only). They wrap around at their range."""
+
+    def __init__(self, files: Sequence[tuple[Path, int]]) -> None:
+        """`files`: counter and range in microjoules."""
+        self._files = files
+        self._last = [_whole_number(file) or 0 for file, _ in files]
+        self._total = 0
+
+    @classmethod
+    def find(cls, powercap: Path) -> EnergyCounters:
+        """The packages whose counters can be read."""
+        files = []
+        for zone in sorted(powercap.glob("intel-rapl:*")) if powercap.is_dir() else []:
+            if zone.name.count(":") == 1 and _whole_number(zone / "energy_uj") is not None:
+                files.append((zone / "energy_uj", _whole_number(zone / "max_energy_range_uj") or 2**32))
+        return cls(files)
+
+    def joules(self) -> float | None:
+        """Used since this object was made; None where there is no counter."""
+        if not self._files:
+            return None
+        for number, (file, span) in enumerate(self._files):
+            value = _whole_number(file)
+            if value is not None:
+                self._total += (value - self._last[number]) % (span + 1)
+                self._last[number] = value
+        return self._total / 1e6
+
+
+def _whole_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _available_bytes() -> int | None:
+    """Memory that can be had without swapping (proc(5), MemAvailable, in KiB)."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return 1024 * int((_PROC / "meminfo").read_text().partition("MemAvailable:")[2].split()[0])
+    return None
+
+
+def _busy_seconds() -> float | None:
+    """CPU seconds of all processes since boot: user, nice, system, irq, softirq and steal of proc(5)'s first line."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        fields = [int(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+    return None

@@ -1,0 +1,108 @@
+"""Readings of the machine, against other ways to know them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nanochat_framework.runs.metrics import METRICS, SYSTEM, describe
+from nanochat_framework.training import machine
+from nanochat_framework.training.gpus import Gpus
+from nanochat_framework.training.machine import EnergyCounters, Machine
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_readings(tmp_path: Path) -> None:
+    reader = Machine(tmp_path, None)
+    began = time.monotonic()
+    while time.monotonic() - began < 0.3:
+        sum(range(1000))
+    found = reader.read()
+    assert 0.2 < found["system/cpu_cores"] < 1.5, "one thread was busy all the time, on a shared machine"
+    assert found["system/machine_cpu_cores"] >= 0.2
+    status = Path("/proc/self/statm").read_text().split()
+    import resource
+
+    assert found["system/memory_resident_bytes"] == pytest.approx(int(status[1]) * resource.getpagesize(), rel=0.1)
+    assert found["system/disk_free_bytes"] == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
+    assert 0 < found["system/memory_available_bytes"] < 2**50
+    for name in found:
+        assert describe(name) is not METRICS[SYSTEM], f"{name} is in the table of metrics"
+
+
+def test_energy_counters_wrap_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for zone, value in (("intel-rapl:0", 900), ("intel-rapl:1", 10), ("intel-rapl:0:0", 5)):
+        (tmp_path / zone).mkdir()
+        (tmp_path / zone / "energy_uj").write_text(f"{value}\n")
+        (tmp_path / zone / "max_energy_range_uj").write_text("1000\n")
+    monkeypatch.setattr(machine, "_POWERCAP", tmp_path)
+    reader = Machine(tmp_path, None)
+    assert reader.read()["system/energy_joules"] == 0
+    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("100")  # 201 on, through the end of the range
+    (tmp_path / "intel-rapl:1" / "energy_uj").write_text("60")  # 50 on; 0:0 is part of 0
+    (tmp_path / "intel-rapl:0:0" / "energy_uj").write_text("999")
+    assert reader.read()["system/energy_joules"] == pytest.approx(251e-6)
+    (tmp_path / "intel-rapl:1" / "energy_uj").unlink()
+    assert reader.read()["system/energy_joules"] == pytest.approx(251e-6)
+
+
+def test_without_counters_there_is_no_energy(tmp_path: Path) -> None:
+    assert EnergyCounters.find(tmp_path / "nowhere").joules() is None
+
+
+class _Nvml(SimpleNamespace):
+    """Two GPUs as NVML shows them; the second gives neither temperature nor energy."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(gpu=50 + handle)
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
+        return SimpleNamespace(used=2**30 * (handle + 1))
+
+    def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
+        return 300_000
+
+    def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:  # noqa: N802
+        if handle:
+            raise self.NVMLError
+        return 61
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:  # noqa: N802
+        if handle:
+            raise self.NVMLError
+        return 5000
+
+
+def test_gpus_give_what_they_have() -> None:
+    gpus = Gpus(_Nvml(), [0, 1])
+    assert gpus.read() == {
+        "system/gpu_busy_share.0": 0.5,
+        "system/gpu_memory_bytes.0": 2**30,
+        "system/gpu_power_watts.0": 300,
+        "system/gpu_temperature_celsius.0": 61,
+        "system/gpu_busy_share.1": 0.51,
+        "system/gpu_memory_bytes.1": 2**31,
+        "system/gpu_power_watts.1": 300,
+    }
+    assert gpus.joules() is None, "half of the energy would look like all of it"
+    assert Gpus(_Nvml(), [0]).joules() == 5.0
+    for name in gpus.read():
+        assert describe(name) is not METRICS[SYSTEM]
+
+
+def test_a_machine_without_a_driver_has_no_gpus() -> None:
+    pytest.importorskip("pynvml")
+    if Path("/proc/driver/nvidia/version").exists():
+        pytest.skip("this machine has a driver")
+    assert Gpus.open() is None

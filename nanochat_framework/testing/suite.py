@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 from unittest import SkipTest
 
@@ -64,11 +63,12 @@ class Case:
     """One law and one component, for `pytest.mark.parametrize(..., ids=str)`."""
 
     law: Law
+    kind: str
+    name: str
     subject: Subject | AssertionError
-    of: str
 
     def __str__(self) -> str:
-        return f"{self.of}-{self.law.name}"
+        return f"{self.kind}-{self.name}-{self.law.name}"
 
     def check(self) -> None:
         """Check it; raises as `Law.check` does."""
@@ -79,9 +79,9 @@ class Case:
 
 def laws_of(kind: str) -> list[Law]:
     """The laws of a kind, those of every configuration first. Raises KeyError for a kind that there is not."""
-    module = f"nanochat_framework.testing.{KINDS[kind].name}"
+    module = import_module(f"nanochat_framework.testing.{KINDS[kind].name}")
     configuration = import_module("nanochat_framework.testing.configuration")
-    return [*configuration.LAWS, *(import_module(module).LAWS if find_spec(module) else ())]
+    return [*configuration.LAWS, *module.LAWS]
 
 
 def check_component(kind: str, name: str, registry: Registry, *, settings: Mapping[str, Any] | None = None) -> None:
@@ -140,4 +140,4 @@ def _cases(owner: str, registry: Registry, settings: Mapping[tuple[str, str], Ma
         except AssertionError as error:
             subject = error
         for each in laws_of(component.kind):
-            yield Case(each, subject, f"{component.kind}-{component.name}")
+            yield Case(each, component.kind, component.name, subject)

@@ -1,0 +1,15 @@
+"""The contract suite on every installed component: what training is made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from nanochat_framework.testing import Case
+from tests.testing.cases import cases_of
+
+KINDS = ("optimizer", "schedule", "objective", "token_filter", "callback", "tracker", "evaluation")
+
+
+@pytest.mark.parametrize("case", cases_of(*KINDS), ids=str)
+def test_contract(case: Case) -> None:
+    case.check()

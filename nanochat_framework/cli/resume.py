@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanochat_framework.runs.directory import RunDirectory
 
 HELP = "continue a run exactly where it stopped"
 
@@ -27,11 +33,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nproc", type=int, default=1, metavar="N", help="processes on this machine; need not be as many as before"
     )
+    parser.add_argument("--detach", action="store_true", help="go on in the background; output goes to its train.log")
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
+    if arguments.detach:
+        from nanochat_framework.cli.common import process_count
+        from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+
+        target = RunDirectory.find(arguments.runs_dir or default_runs_dir(), arguments.run)
+        given = ["--from", arguments.checkpoint] if arguments.checkpoint else []
+        return detach(target, [*given, "--nproc", str(process_count(arguments.nproc))])
     options = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet, "nproc": arguments.nproc}
     return resume(arguments.run, arguments.runs_dir, **options)
 
@@ -44,3 +58,13 @@ def resume(
     from nanochat_framework.training.launch import go_on
 
     return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=process_count(nproc))
+
+
+def detach(run: RunDirectory, options: Sequence[str]) -> int:
+    """Train a run in the background; prints its name. `options` are those of `nanochat resume`."""
+    from nanochat_framework.runs.detached import start_detached
+
+    pid = start_detached(run, options)
+    print(run.name)
+    print(f"{run.path}: process {pid}; `nanochat runs logs {run.path} -f` shows what it says", file=sys.stderr)
+    return 0

@@ -14,7 +14,9 @@ examples:
   nanochat runs ls
   nanochat runs ls --state running --sort bits --json
   nanochat runs show first
+  nanochat runs logs first -f
   nanochat runs compare first second
+  nanochat runs fork first --from step_00001000 --set optimizer.0.lr=0.01 --run lower --detach
   nanochat runs pause first
   nanochat runs set first lr_scale=0.5 eval.every=200
   nanochat runs unpause first
@@ -39,6 +41,8 @@ _MODULES = {
     **dict.fromkeys(("ls", "show", "compare"), "runs_view"),
     **dict.fromkeys(STEERING, "runs_steer"),
     **dict.fromkeys(("tag", "rm"), "runs_keep"),
+    "logs": "runs_logs",
+    "fork": "runs_fork",
 }
 """Action -> the module in this package that does it."""
 
@@ -71,12 +75,32 @@ def _viewing(actions: Any) -> None:
     showing = _action(actions, "show", "everything there is to know of a run")
     _run_argument(showing)
     showing.add_argument("--json", action="store_true", help="as JSON")
+    reading = _action(actions, "logs", "what a training said")
+    _run_argument(reading)
+    reading.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    reading.add_argument(
+        "-n", "--lines", type=int, default=40, metavar="N", help="last lines to begin with (default 40)"
+    )
+    reading.add_argument("--events", action="store_true", help="events.jsonl instead: a JSON object a line")
     comparing = _action(actions, "compare", "where configurations differ, and what the runs came to, side by side")
     comparing.add_argument("runs", nargs="+", metavar="RUN", help="two runs or more")
     comparing.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _keeping(actions: Any) -> None:
+    forking = _action(actions, "fork", "a new run that goes on from a checkpoint of another")
+    _run_argument(forking)
+    forking.add_argument("--from", dest="checkpoint", metavar="CHECKPOINT", help="which one (default: newest)")
+    forking.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"
+    )
+    forking.add_argument(
+        "--run", dest="new", metavar="NAME", help="name of the new run (default: date and the old one)"
+    )
+    forking.add_argument("--prepare", action="store_true", help="make its folder, and do not start it")
+    forking.add_argument("--detach", action="store_true", help="start it in the background and return")
+    forking.add_argument("--nproc", type=int, default=1, metavar="N", help="processes on this machine")
+    forking.add_argument("--quiet", action="store_true", help="no progress on the terminal")
     tagging = _action(actions, "tag", "give words to a run, or show those that it has")
     _run_argument(tagging)
     tagging.add_argument("add", nargs="*", metavar="TAG", help="tags to add")

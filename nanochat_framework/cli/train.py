@@ -5,6 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanochat_framework.errors import UsageError
+
+if TYPE_CHECKING:
+    from nanochat_framework.config.load import LoadedConfig
 
 HELP = "train a model from a TOML file or a preset"
 
@@ -14,6 +20,7 @@ examples:
   nanochat train my.toml --set optimizer.0.lr=0.01 --set train.steps=2000
   nanochat train nano-125m --set hardware.device=cuda --runs-dir /data/runs
   nanochat train nano-125m --nproc 8
+  nanochat train nano-125m --run big --detach     (goes on when you log out; `nanochat runs logs big -f`)
   torchrun --nproc-per-node 8 -m nanochat_framework -- train nano-125m
 
 The run is a folder under --runs-dir (default ./runs). Ctrl-C once finishes the step, writes a checkpoint and exits with
@@ -40,6 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes on this machine, one a device (several nodes: torchrun)",
     )
+    parser.add_argument(
+        "--detach",
+        action="store_true",
+        help="train in the background, print the run's name; output goes to its train.log",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
     add_seed_flags(parser)
 
@@ -54,19 +66,33 @@ def run(arguments: argparse.Namespace) -> int:
     if flags.resume is not None:
         from nanochat_framework.cli.resume import resume
 
+        if arguments.detach:
+            raise UsageError("--detach: use it with `nanochat resume RUN --detach`")
         return resume(flags.resume, flags.runs_dir or arguments.runs_dir, quiet=arguments.quiet, nproc=arguments.nproc)
     host = load_host()
     loaded = load_config(flags.config, registry=host.registry, overrides=[*flags.overrides, *arguments.overrides])
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    runs_dir, name, nproc = (
+        flags.runs_dir or arguments.runs_dir,
+        flags.run or arguments.run,
+        process_count(arguments.nproc),
+    )
+    if arguments.detach:
+        return _detach(loaded, runs_dir, name, flags.epochs, nproc)
     from nanochat_framework.training.launch import start
 
-    return start(
-        loaded,
-        host,
-        runs_dir=flags.runs_dir or arguments.runs_dir,
-        name=flags.run or arguments.run,
-        epochs=flags.epochs,
-        quiet=arguments.quiet,
-        nproc=process_count(arguments.nproc),
-    )
+    return start(loaded, host, runs_dir=runs_dir, name=name, epochs=flags.epochs, quiet=arguments.quiet, nproc=nproc)
+
+
+def _detach(loaded: LoadedConfig, runs_dir: Path | None, name: str | None, epochs: int | None, nproc: int) -> int:
+    """Make the run's folder and let a process of its own train it."""
+    from nanochat_framework.cli.resume import detach
+    from nanochat_framework.training.new_run import new_run
+
+    config = loaded.config
+    if epochs is not None:
+        from nanochat_framework.training.setup import training_steps
+
+        config = training_steps(config, epochs)
+    return detach(new_run(loaded, config, runs_dir, name), ["--nproc", str(nproc)])

@@ -66,12 +66,14 @@ class CheckpointStore:
             self._point_at(name)
         return folder
 
-    def link(self, source: str, name: str) -> Path:
-        """Give a checkpoint a further name; the files are shared where the file system can, copied where it cannot.
+    def link(self, source: str | Path, name: str) -> Path:
+        """Give a checkpoint, or one in a folder of elsewhere, a further name.
+
+        The files are shared where the file system can, copied where it cannot.
 
         Raises DiskFull, or NanochatError if files of the source are missing or cut short.
         """
-        origin = self.path(source)
+        origin = self.path(source) if isinstance(source, str) else source
         wrong = problems(origin, checksums=False)
         if wrong:
             raise NanochatError(f"{self.root / name}: cannot be made from {source}: {wrong[0]}")

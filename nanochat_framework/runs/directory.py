@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,11 +134,13 @@ class RunDirectory:
         overrides: Sequence[str],
         argv: Sequence[str],
         parent: str | None = None,
+        fill: Callable[[Path], None] | None = None,
     ) -> RunDirectory:
         """Make a run's folder, whole or not at all. Without a name it gets `<date>_<label>-<number>`.
 
         `sources` are the files of the configuration (path and bytes): the one that was named, the one it extends, and
-        so on. `parent` is the run (and checkpoint) that this one starts from, if any. Raises UsageError if the name is taken
+        so on. `parent` is the run (and checkpoint) that this one starts from, if any; `fill` puts further files
+        into the folder before it has its name. Raises UsageError if the name is taken
         or unusable or the folder cannot be written, DiskFull if there is no room.
         """
         if name is not None:
@@ -156,6 +158,8 @@ class RunDirectory:
             runs_dir.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(runs_dir)
             _fill(staging, content)
+            if fill is not None:
+                fill(staging)
             return cls(_claim(staging, runs_dir, name, label, facts))
         except OSError as error:
             reason = disk_full_reason(error)

@@ -162,14 +162,18 @@ def last(path: Path) -> Record | None:
         return _last_record(file, file.seek(0, os.SEEK_END))[1]
 
 
-def lines_backwards(path: Path) -> Iterator[bytes]:
-    """Whole lines without their newlines, the last one first; none where there is no file. Raises OSError."""
+def lines_backwards(path: Path, end: int | None = None) -> Iterator[bytes]:
+    """Whole lines without their newlines, the last one first, of what is before `end` bytes (a line's end; None: all).
+
+    None where there is no file. Raises OSError.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     with file:
-        end = _line_start(file, file.seek(0, os.SEEK_END) + 1)  # behind the last newline
+        if end is None:
+            end = _line_start(file, file.seek(0, os.SEEK_END) + 1)  # behind the last newline
         if end == 0:
             return
         position, rest = end - 1, b""
@@ -218,8 +222,16 @@ class Batch(NamedTuple):
     """There is more to read at once."""
 
 
-class TailReader:
-    """Follows a file that others append to: each poll returns the whole records that are new.
+class Lines(NamedTuple):
+    """What one look at a growing file found: whole lines without newlines; the rest as in `Batch`."""
+
+    lines: list[bytes]
+    restarted: bool
+    more: bool
+
+
+class LineTail:
+    """Follows a file that others append to: each call of `lines` returns the whole lines that are new.
 
     It keeps the place behind the last whole line and reads from there, so an unfinished line costs nothing and a healed
     one is never joined with what replaced it. It notices another file under the name (by device and inode) and content
@@ -228,61 +240,72 @@ class TailReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.corrupt = 0
-        """Lines passed over since the beginning of the file because they are no record."""
+        self.place = 0
+        """Bytes of the file that are read."""
         self._identity: tuple[int, int] | None = None
-        self._place = 0
         self._before = b""
 
-    def skip(self, keep_bytes: int = 0) -> None:
-        """Go behind the last whole line without reading what is there, or as many bytes before it; to be called first.
-
-        With `keep_bytes` the place is the start of the line that begins after it. Raises OSError.
-        """
+    def skip(self) -> None:
+        """Go behind the last whole line without reading what is there; to be called first. Raises OSError."""
         try:
             file = self.path.open("rb")
         except FileNotFoundError:
             return
         with file:
             status = os.fstat(file.fileno())
-            end = _line_start(file, status.st_size + 1)
             self._identity = (status.st_dev, status.st_ino)
-            self._place = _line_start(file, end - keep_bytes + 1) if end > keep_bytes else 0
-            file.seek(max(0, self._place - _FINGERPRINT))
-            self._before = file.read(min(self._place, _FINGERPRINT))
+            self.place = _line_start(file, status.st_size + 1)
+            file.seek(max(0, self.place - _FINGERPRINT))
+            self._before = file.read(min(self.place, _FINGERPRINT))
 
-    def poll(self, max_bytes: int = 1 << 22) -> Batch:
-        """New records, from about `max_bytes` bytes at most. A missing file has none. Raises OSError."""
+    def lines(self, max_bytes: int = 1 << 22) -> Lines:
+        """New lines, from about `max_bytes` bytes at most. A missing file has none. Raises OSError."""
         try:
             file = self.path.open("rb")
         except FileNotFoundError:
-            return Batch([], restarted=False, more=False)
+            return Lines([], restarted=False, more=False)
         with file:
-            restarted = self._place > 0 and not self._same(file)
+            restarted = self.place > 0 and not self._same(file)
             if restarted:
-                self._place, self._before, self.corrupt = 0, b"", 0
+                self.place, self._before = 0, b""
             status = os.fstat(file.fileno())
             self._identity = (status.st_dev, status.st_ino)
-            file.seek(self._place)
-            lines = _whole_lines(file, max_bytes)
+            file.seek(self.place)
+            data = _whole_lines(file, max_bytes)
             size = os.fstat(file.fileno()).st_size
-        self._place += len(lines)
-        self._before = (self._before + lines[-_FINGERPRINT:])[-_FINGERPRINT:]
-        records = []
-        for line in lines.split(b"\n")[:-1]:
-            record = decode(line + b"\n")
-            if record is not None:
-                records.append(record)
-            else:
-                self.corrupt += bool(line.strip())
-        return Batch(records, restarted, more=bool(lines) and size > self._place)
+        self.place += len(data)
+        self._before = (self._before + data[-_FINGERPRINT:])[-_FINGERPRINT:]
+        return Lines(data.split(b"\n")[:-1], restarted, more=bool(data) and size > self.place)
 
     def _same(self, file: BinaryIO) -> bool:
         status = os.fstat(file.fileno())
         if (status.st_dev, status.st_ino) != self._identity:
             return False
-        file.seek(self._place - len(self._before))
+        file.seek(self.place - len(self._before))
         return file.read(len(self._before)) == self._before
+
+
+class TailReader(LineTail):
+    """Follows a file of JSON objects that others append to: each poll returns the whole records that are new."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.corrupt = 0
+        """Lines passed over since the beginning of the file because they are no record."""
+
+    def poll(self, max_bytes: int = 1 << 22) -> Batch:
+        """New records, from about `max_bytes` bytes at most. A missing file has none. Raises OSError."""
+        lines, restarted, more = self.lines(max_bytes)
+        if restarted:
+            self.corrupt = 0
+        records = []
+        for line in lines:
+            record = decode(line + b"\n")
+            if record is not None:
+                records.append(record)
+            else:
+                self.corrupt += bool(line.strip())
+        return Batch(records, restarted, more)
 
 
 def _whole_lines(file: BinaryIO, max_bytes: int) -> bytes:

@@ -158,7 +158,8 @@ def liveness(status: Status | None, now: float | None = None) -> State | Literal
     """
     if status is None:
         return "unknown"
-    if status.state not in LIVE_STATES:
+    waits_for_nobody = status.state == "queued" and status.pid is None
+    if waits_for_nobody or status.state not in (*LIVE_STATES, "queued"):
         return status.state
     alive = None
     if status.pid is not None and _written_here(status):

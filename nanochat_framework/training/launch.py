@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 
 import torch.distributed as dist
@@ -19,6 +19,8 @@ from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.runs.train_log import TrainLog
+from nanochat_framework.training.new_run import new_run
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.processes import run_processes
 from nanochat_framework.training.setup import Prepared, prepare, training_steps
@@ -40,25 +42,15 @@ def start(
     config = training_steps(loaded.config, epochs)
 
     def create() -> str:
-        run = RunDirectory.create(
-            runs_dir or default_runs_dir(),
-            name,
-            label=loaded.path.stem,
-            sources=[(str(layer.path), layer.source) for layer in reversed(loaded.layers)],
-            resolved=config.to_dict(),
-            components_lock=components_lock(config),
-            overrides=list(loaded.overrides),
-            argv=sys.argv,
-        )
-        return str(run.path)
+        return str(new_run(loaded, config, runs_dir, name).path)
 
     if nproc > 1:
         run = RunDirectory(Path(create()))
-        with _forgotten_if_refused(run):
+        with forgotten_if_refused(run):
             return _train_together(run, nproc, [], quiet)
     with joined_world() as world:
         run = RunDirectory(Path(world.from_main(create)))
-        with _forgotten_if_refused(run) if world.is_main else nullcontext():
+        with forgotten_if_refused(run) if world.is_main else nullcontext():
             return _train(config, host, run, choose=lambda store: None, world=world, quiet=quiet)
 
 
@@ -76,7 +68,7 @@ def go_on(
 
 
 @contextmanager
-def _forgotten_if_refused(run: RunDirectory) -> Iterator[None]:
+def forgotten_if_refused(run: RunDirectory) -> Iterator[None]:
     """Remove the folder of a run that was refused before its first step, so that its name is free again."""
     refused = True
     try:
@@ -144,10 +136,13 @@ def _train(
     quiet: bool,
 ) -> int:
     """Run the loop under the run's lock, and turn its end into an exit code."""
+    logs: list[TrainLog] = []  # process 0's
     with ExitStack() as held:
 
         def begin() -> str | None:
             held.enter_context(run.lock())
+            StatusFile(run.status).update(state="starting", error=None)
+            logs.append(held.enter_context(closing(TrainLog(run.train_log))))
             chosen = choose(CheckpointStore(run.checkpoints))
             return None if chosen is None else str(chosen)
 
@@ -163,17 +158,22 @@ def _train(
                 checkpoint=None if checkpoint is None else Path(checkpoint),
                 world=world,
                 quiet=quiet,
+                log=logs[0] if logs else None,
             )
             held.callback(prepared.close)
-            _introduce(prepared, quiet)
+            _introduce(prepared)
             prepared.trainer.run()
-            return _conclude(prepared, quiet)
-        except StoppedOnRequest:
+            return _conclude(prepared)
+        except StoppedOnRequest as stopped:
+            for log in logs:
+                log.line(str(stopped))
             raise
         except Exception as error:
             if isinstance(error, UsageError) and prepared is None and not world.is_main:
                 raise SystemExit(error.exit_code) from None  # process 0 was refused too, and says so
             failure = _explained(error, config, run, prepared, world)
+            for log in logs:
+                log.line(f"error: {failure}")
             if prepared is not None:
                 prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
             if world.is_main:
@@ -195,10 +195,8 @@ def _explained(
     return explained(config, device, latest.name if latest else None)
 
 
-def _introduce(prepared: Prepared, quiet: bool) -> None:
+def _introduce(prepared: Prepared) -> None:
     """Say what is about to be trained, and where."""
-    if quiet:
-        return
     module, trainer, world = prepared.trainer.module, prepared.trainer, prepared.trainer.world
     parameters = sum(p.tensor.numel() for p in module.parameters)
     resting = resting_parameters(describe(module.config))
@@ -209,26 +207,26 @@ def _introduce(prepared: Prepared, quiet: bool) -> None:
     where = f"{world.size} processes on {module.device.type}" if world.size > 1 else str(module.device)
     begin = f"from step {trainer.step} " if trainer.step else ""
     end = f"to step {train.steps}" if train.max_hours is None else f"for {train.max_hours:g} hours, steps"
-    print(
+    prepared.say(
         f"{prepared.run.path}: {parameters:,} parameters{active} on {where}, {train.precision}; {begin}{end} of "
-        f"{tokens:,} tokens each",
-        file=sys.stderr,
+        f"{tokens:,} tokens each"
     )
     shares = [] if train.steps is None else introduction(plan, train.steps)
     for line in [*shares, *(f"warning: {warning}" for warning in plan.warnings)]:
-        print(line, file=sys.stderr)
+        prepared.say(line)
 
 
-def _conclude(prepared: Prepared, quiet: bool) -> int:
+def _conclude(prepared: Prepared) -> int:
     """Say how it ended; the exit code. Raises StoppedOnRequest if the last step was not reached."""
     trainer, run = prepared.trainer, prepared.run
-    trainer.events.write("finished" if trainer.finished else "stopped", step=trainer.step)
-    if not trainer.finished:
+    if trainer.finished:
+        trainer.events.write("finished", step=trainer.step)
+    else:
+        trainer.events.write("stopped", step=trainer.step, reason=trainer.stop_reason)
         if not trainer.world.is_main:
             raise SystemExit(StoppedOnRequest.exit_code)
         raise StoppedOnRequest(
             f"stopped by {trainer.stop_reason} after step {trainer.step}; `nanochat resume {run.path}` goes on from there"
         )
-    if not quiet:
-        print(f"finished: {run.path / 'checkpoints' / 'final'}", file=sys.stderr)
+    prepared.say(f"finished: {run.path / 'checkpoints' / 'final'}")
     return 0

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from io import TextIOBase
 from types import FrameType
 from typing import Any, TextIO
 
@@ -151,7 +152,7 @@ class ProgressCallback(Callback):
 
     priority = 95
 
-    def __init__(self, settings: LiveSettings, stream: TextIO | None = None) -> None:
+    def __init__(self, settings: LiveSettings, stream: TextIO | TextIOBase | None = None) -> None:
         self.settings = settings
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.tracking import Trackers
+from nanochat_framework.runs.train_log import TrainLog
 from nanochat_framework.training.builtin_callbacks import (
     EvaluationCallback,
     MetricsCallback,
@@ -41,7 +43,6 @@ from nanochat_framework.training.checkpoint import (
 )
 from nanochat_framework.training.control import ControlCallback
 from nanochat_framework.training.initial_weights import take_weights
-from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.monitor import MonitorCallback
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
@@ -60,17 +61,21 @@ from nanochat_framework.training.world import World
 
 @dataclass(frozen=True)
 class Prepared:
-    """A trainer with the directory it writes to, the store of its checkpoints, and the trackers it reports to."""
+    """A trainer with the directory it writes to, the store of its checkpoints, and how it reports."""
 
     trainer: Trainer
     run: RunDirectory
     store: CheckpointStore
-    trackers: Trackers | None
+    reporting: Reporting
 
     def close(self) -> None:
         """Let the trackers write what waits; to be called after the last event."""
-        if self.trackers is not None:
-            self.trackers.close()
+        if self.reporting.trackers is not None:
+            self.reporting.trackers.close()
+
+    def say(self, text: str) -> None:
+        """Tell the person at the terminal, unless the run is quiet, and train.log."""
+        self.reporting.say(text)
 
 
 def choose_device(name: str) -> torch.device:
@@ -112,6 +117,7 @@ def prepare(
     checkpoint: Path | None,
     world: World,
     quiet: bool,
+    log: TrainLog | None = None,
 ) -> Prepared:
     """Open the data, build the model, take the checkpoint back, and put the loop together.
 
@@ -132,7 +138,10 @@ def prepare(
     step = int(meta["step"]) if meta else 0
     settings = module.settings
     samples = _samples(config, run, module, data)
-    reporting = _reporting(config, settings, run, store, world, step, quiet)
+    narrators = [] if quiet else [ProgressCallback(settings)]
+    if log is not None and not log.twin_of_stderr:
+        narrators.append(ProgressCallback(settings, log))
+    reporting = _reporting(config, narrators, run, store, world, step, log)
     events, metrics = reporting.events, reporting.metrics
     signals, evaluation, logged = SignalCallback(), EvaluationCallback(settings), MetricsCallback(settings)
     checkpoints = CheckpointCallback(store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation)
@@ -183,7 +192,7 @@ def prepare(
     )
     if meta:
         trainer.callbacks.load_state(meta["callbacks"])
-    return Prepared(trainer, run, store, reporting.trackers)
+    return Prepared(trainer, run, store, reporting)
 
 
 @dataclass(frozen=True)
@@ -193,7 +202,7 @@ class Reporting:
     events: EventLog
     metrics: MetricsLog
     status: StatusFile | None = None
-    progress: ProgressCallback | None = None
+    narrators: Sequence[ProgressCallback] = ()
     trackers: Trackers | None = None
 
     @property
@@ -201,29 +210,34 @@ class Reporting:
         """Those that report."""
         status = None if self.status is None else StatusCallback(self.status)
         trackers = None if self.trackers is None else TrackerCallback(self.trackers)
-        return [callback for callback in (status, self.progress, trackers) if callback is not None]
+        return [callback for callback in (status, *self.narrators, trackers) if callback is not None]
 
     def monitor(self, section: MonitorSection, run: RunDirectory, metrics: MetricsCallback) -> list[Callback]:
         """What watches the run, in process 0; alerts are told even where the run is quiet."""
         if self.status is None:
             return []
-        say = partial(print, file=sys.stderr) if self.progress is None else self.progress.say
-        return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=say)]
+        return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=self.warn)]
 
     def say(self, text: str) -> None:
-        """Tell the person at the terminal, unless the run is quiet."""
-        if self.progress is not None:
-            self.progress.say(text)
+        """Tell the person at the terminal, unless the run is quiet, and train.log."""
+        for narrator in self.narrators:
+            narrator.say(text)
+
+    def warn(self, text: str) -> None:
+        """Tell the person even where the run is quiet, and train.log."""
+        self.say(text)
+        if not any(narrator.stream is sys.stderr for narrator in self.narrators):
+            print(text, file=sys.stderr)
 
 
 def _reporting(
     config: RunConfig,
-    settings: LiveSettings,
+    narrators: Sequence[ProgressCallback],
     run: RunDirectory,
     store: CheckpointStore,
     world: World,
     step: int,
-    quiet: bool,
+    log: TrainLog | None,
 ) -> Reporting:
     """Begin an attempt."""
     if not world.is_main:
@@ -241,14 +255,15 @@ def _reporting(
     attempt = int(world.from_main(begin))
     status = StatusFile(run.status)
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
-    progress = None if quiet else ProgressCallback(settings)
+    if log is not None:
+        log.begin(attempt)
     events, metrics = opened[0], MetricsLog(run.metrics, attempt)
     if not built:
-        return Reporting(events, metrics, status, progress)
+        return Reporting(events, metrics, status, narrators)
     tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
     trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events))
     events.listener, metrics.listener = trackers.event, trackers.metrics
-    return Reporting(events, metrics, status, progress, trackers)
+    return Reporting(events, metrics, status, narrators, trackers)
 
 
 def _report_tracker(events: EventLog, name: str, error: BaseException, *, switched_off: bool) -> None:

@@ -69,9 +69,15 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert liveness(status) == "lost"
 
 
-@pytest.mark.parametrize("state", sorted(set(STATES) - LIVE_STATES))
+@pytest.mark.parametrize("state", sorted(set(STATES) - LIVE_STATES - {"queued"}))
 def test_a_state_that_needs_no_process_is_never_lost(state: str) -> None:
     assert liveness(Status(state=state, pid=1 << 30, heartbeat=0.0)) == state  # type: ignore[arg-type]
+
+
+def test_a_queued_run_waits_for_anybody_or_for_the_process_that_starts_it() -> None:
+    assert liveness(Status(state="queued")) == "queued"
+    assert liveness(Status(state="queued").here()) == "queued"
+    assert liveness(Status(state="queued", pid=1 << 30, heartbeat=0.0)) == "lost"
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="start times come from /proc")

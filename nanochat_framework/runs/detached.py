@@ -1,0 +1,67 @@
+"""Trainings that outlive whoever started them: in a session of their own, their output in train.log, with no pipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.status import StatusFile, read_status
+
+BEGIN_SECONDS = 120.0
+"""How long to wait for the first step to begin: data are opened, the model is built."""
+POLL_SECONDS = 0.05
+
+
+def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
+    """Start `nanochat resume RUN OPTIONS` and wait until it trains, BEGIN_SECONDS at most; returns its pid.
+
+    A new run that is refused (data, device) is removed, so that its name is free again. Raises UsageError or NanochatError
+    with what the training said if it could not begin.
+    """
+    if "WORLD_SIZE" in os.environ:
+        raise UsageError("--detach starts the training itself; under torchrun leave it out")
+    before = read_status(run.status)
+    fresh = before is None or before.attempt == 0
+    if fresh:
+        StatusFile(run.status).update(state="queued")
+    with run.train_log.open("ab") as log:
+        place = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nanochat_framework", "resume", str(run.path.resolve()), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + BEGIN_SECONDS
+    while time.monotonic() < deadline and not _trains(run, 0 if before is None else before.attempt):
+        code = process.poll()
+        if code is not None:
+            if code == 0:
+                break
+            raise _failed(run, code, place, fresh)
+        time.sleep(POLL_SECONDS)
+    return process.pid
+
+
+def _trains(run: RunDirectory, attempts_before: int) -> bool:
+    status = read_status(run.status)
+    return status is not None and status.attempt > attempts_before and status.state != "starting"
+
+
+def _failed(run: RunDirectory, code: int, place: int, fresh: bool) -> NanochatError:
+    """The error for a training that ended at once, in its own words."""
+    with run.train_log.open("rb") as log:
+        log.seek(place)
+        lines = log.read().decode("utf-8", "replace").splitlines()
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
+    refused = code == UsageError.exit_code
+    if fresh and refused and not run.metrics.exists():
+        shutil.rmtree(run.path, ignore_errors=True)
+    return (UsageError if refused else NanochatError)(said[-1] if said else f"{run.path}: it ended with code {code}")

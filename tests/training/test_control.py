@@ -96,7 +96,10 @@ def stop(run: RunDirectory) -> None:
 
 
 def records(run: RunDirectory) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.items() if k not in TIMED} for record in read_metrics(run.metrics)]
+    return [
+        {k: v for k, v in record.items() if k not in TIMED and not k.startswith("system/")}
+        for record in read_metrics(run.metrics)
+    ]
 
 
 def test_a_training_is_paused_changed_and_stopped(tmp_path: Path) -> None:

@@ -55,7 +55,10 @@ def forked(parent: RunDirectory, runs: Path, *arguments: str, code: int = 0) -> 
 
 def records(run: RunDirectory, after: int = 0) -> list[dict[str, Any]]:
     found = [record for record in read_metrics(run.metrics) if record["step"] > after]
-    return [{key: value for key, value in record.items() if key not in TIMED} for record in found]
+    return [
+        {key: value for key, value in record.items() if key not in TIMED and not key.startswith("system/")}
+        for record in found
+    ]
 
 
 def test_without_changes_it_goes_on_as_its_parent_did(parent: RunDirectory, tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def _compiled_parts_skip_nothing(config: RunConfig, where: Where) -> Iterator[Pr
 
 def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[Problem]:
     """The trainer refuses such a configuration too; here it costs no data and no memory to hear of it."""
-    left = [t for t in tensors_of(config) or () if first_match(config.optimizer, t.name, t.role) is None]
+    wanted = [t for t in tensors_of(config) or () if roles.is_optimised(t.role)]
+    left = [t for t in wanted if first_match(config.optimizer, t.name, t.role) is None]
     for role in dict.fromkeys(tensor.role for tensor in left):
         names = [tensor.name for tensor in left if tensor.role == role]
         message = f'no table takes the {len(names)} parameters of role "{role}" ({names[0]}, ...); '

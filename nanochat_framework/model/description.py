@@ -162,7 +162,8 @@ class MixtureOfExperts:
     """Σ over the n_active most likely experts of gate_e · expert_e(x), plus shared(x) times its gate where there are any.
 
     Gates are the router's softmax over all experts, renormalised over those chosen (Mixtral's and Qwen3's rule); the
-    shared expert's is the sigmoid of `shared_gate`, 1 without one.
+    shared expert's is the sigmoid of `shared_gate`, 1 without one. With an `expert_bias` (n_experts,) those experts are
+    chosen whose probability plus bias is largest; gates do not see it.
     """
 
     router: Linear
@@ -170,6 +171,7 @@ class MixtureOfExperts:
     n_active: int
     shared: GatedFeedForward | None = None
     shared_gate: Linear | None = None
+    expert_bias: TensorSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ RESIDUAL: Final = "residual"
 """Mixing weights of a residual stream."""
 ROUTER: Final = "router"
 """The map that chooses experts; kept in full precision."""
+EXPERT_BIAS: Final = "expert_bias"
+"""What is added to the scores that experts are chosen by; moved by how many tokens chose each, not by a gradient."""
 GATE: Final = "gate"
 """Small maps or vectors that open and close a path (decay, write strength, output gates)."""
 CONV: Final = "conv"
@@ -30,3 +32,8 @@ MTP_HEAD: Final = "mtp_head"
 """Extra heads of multi-token prediction; counted apart."""
 QUANTIZER_SCALE: Final = "quantizer_scale"
 """Learned scales of a quantised weight; what they stand for is the quantizer's affair."""
+
+
+def is_optimised(role: str) -> bool:
+    """Whether parameters of a role belong to an `[[optimizer]]` table; the others are moved by their own module."""
+    return role != EXPERT_BIAS

@@ -16,6 +16,7 @@ from typing import Any
 from nanochat_framework.config.rules import OptimizerRule, first_match
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import UsageError
+from nanochat_framework.model import roles
 from nanochat_framework.model.description import TensorSpec
 from nanochat_framework.planning.inventory import Inventory
 
@@ -41,6 +42,8 @@ def optimizer_groups(config: RunConfig, inventory: Inventory) -> list[GroupMemor
     """The memory of each table that takes parameters. Raises UsageError for a parameter that no table takes."""
     taken: dict[int, list[TensorSpec]] = {}
     for tensor in inventory:
+        if not roles.is_optimised(tensor.spec.role):
+            continue
         index = first_match(config.optimizer, tensor.spec.name, tensor.spec.role)
         if index is None:
             raise UsageError(

@@ -19,6 +19,7 @@ from nanochat_framework.config.selection import Selected
 from nanochat_framework.contracts.optimizer import NamedParameter, Optimizer, OptimizerState
 from nanochat_framework.contracts.schedule import Schedule
 from nanochat_framework.errors import UsageError
+from nanochat_framework.model import roles
 
 
 @dataclass
@@ -52,11 +53,11 @@ class OptimizerGroups:
         schedule: Selected[Any],
         total_steps: int,
     ) -> None:
-        """Build them; the first rule that matches a parameter's role or name takes it.
+        """Build them; the first rule that matches a parameter's role or name takes it, unless no optimizer may have it.
 
         Raises UsageError for a parameter that no rule takes, and for a schedule of a hyperparameter that has none.
         """
-        self.parameters = tuple(parameters)
+        self.parameters = tuple(parameter for parameter in parameters if roles.is_optimised(parameter.role))
         self.lr_scale = 1.0
         """Factor of every learning rate, beside its schedule."""
         taken = _taken(self.parameters, rules)

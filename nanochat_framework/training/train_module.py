@@ -23,6 +23,7 @@ from nanochat_framework.model.build import PRECISIONS, build_model
 from nanochat_framework.model.diagnostics import recording
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantization import set_scale_gradients, set_warmup
+from nanochat_framework.model.step_counts import StepCounts, counting
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.training.activation_checkpointing import checkpoint_activations
 from nanochat_framework.training.compilation import compile_parts, prepare_weights
@@ -113,8 +114,9 @@ class TrainModule:
         n_micro_batches = len(batches) * self.world.size
         logged = step == 1 or step % self.settings.log_every == 0
         watched: AbstractContextManager[dict[str, list[Tensor]]] = recording() if logged else nullcontext({})
+        moving: StepCounts = {}
         with watched as readings:
-            passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches) for batch in batches]
+            passes = [self._accumulate(batch.to(self.device), counts, n_micro_batches, moving) for batch in batches]
         self._finish_gradients()
         grad_norm = self._clip()
         sums = self._summed(_added(passes))
@@ -126,6 +128,7 @@ class TrainModule:
         skipped = self._judge(total, grad_norm)
         if not skipped:
             self.optimizers.step(step)
+            self._move(moving)
             if self.average is not None:
                 self.average.update()
         return StepResult(
@@ -140,14 +143,15 @@ class TrainModule:
             loss_scale=loss_scale,
         )
 
-    def _accumulate(self, batch: Batch, counts: Mapping[str, float], n_micro_batches: int) -> Sums:
+    def _accumulate(self, batch: Batch, counts: Mapping[str, float], n_micro_batches: int, moving: StepCounts) -> Sums:
         """Forward and backward of one micro-batch; gradients add up in the parameters.
 
-        Returns its sums of the head's terms, its share of the mean auxiliary losses, and of their weighted total.
+        Adds to the counts that parts will be moved by. Returns its sums of the head's terms, its share of the mean
+        auxiliary losses, and of their weighted total.
         """
         for objective in self.objectives.values():
             objective.begin(batch)
-        with collecting() as collected, self.skipping.forward(batch.tokens.shape) as kept:
+        with collecting() as collected, counting(moving), self.skipping.forward(batch.tokens.shape) as kept:
             hidden = self.model.hidden(batch.tokens, documents=batch.documents)
         weighted = [weight * loss / n_micro_batches for losses in collected.values() for weight, loss in losses]
         sums = self.head_loss.backward(hidden, batch.targets, counts, weighted, self.loss_scale.factor, kept)
@@ -169,6 +173,15 @@ class TrainModule:
             torch._foreach_mul_(gradients, 1.0 / self.loss_scale.factor)
         self.world.sum_gradients(p.tensor for p in self.parameters)
         set_scale_gradients(self.model)
+
+    def _move(self, counts: StepCounts) -> None:
+        """Let the parts that are moved by counts move by those of all micro-batches of all processes."""
+        sizes = [len(each) for each in counts.values()]
+        if not sizes:
+            return
+        sums = self.world.sum_values(torch.cat([each.double().cpu() for each in counts.values()]).tolist())
+        for part, total in zip(counts, torch.split(torch.tensor(sums, dtype=torch.float64), sizes), strict=True):
+            part.move(total)
 
     def _clip(self) -> float:
         """Scale the gradient down to `train.grad_clip`; returns its global L2 norm before."""

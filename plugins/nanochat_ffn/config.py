@@ -80,6 +80,13 @@ class MoeConfig(PartConfig):
     balance_weight: float = Field(
         default=0.01, ge=0, description="Factor of the load-balance loss, 1 at perfect balance (Switch Transformer)."
     )
+    bias_update_speed: float | None = Field(
+        default=None,
+        gt=0,
+        description="Balances experts without a loss: each has a bias on the probability that it is chosen by (its gate "
+        "stays), which after each step moves by this much, up if it had less than its share of the step's tokens, down if "
+        "it had more (DeepSeek-V3: 0.001, with balance_weight at 0 or very small). Absent: there is none.",
+    )
     router_z_weight: float = Field(
         default=0.001, ge=0, description="Factor of the mean squared log-normaliser of the router (ST-MoE)."
     )
@@ -96,10 +103,12 @@ class MoeConfig(PartConfig):
         """The router, the experts, and the shared expert if there is one."""
         shared = _swiglu(place.at("shared"), self.shared_hidden_dim) if self.shared_hidden_dim else None
         gate = TensorSpec(place.name("shared_gate.weight"), (1, place.dim), roles.GATE) if self.shared_gate else None
+        bias = TensorSpec(place.name("expert_bias"), (self.n_experts,), roles.EXPERT_BIAS)
         return MixtureOfExperts(
             router=Linear(TensorSpec(place.name("router.weight"), (self.n_experts, place.dim), roles.ROUTER)),
             experts=tuple(_swiglu(place.at(f"experts.{e}"), self.hidden_dim) for e in range(self.n_experts)),
             n_active=self.n_active,
             shared=shared,
             shared_gate=None if gate is None else Linear(gate),
+            expert_bias=None if self.bias_update_speed is None else bias,
         )

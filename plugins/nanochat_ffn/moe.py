@@ -17,9 +17,10 @@ from nanochat_framework.model.describe import Place
 from nanochat_framework.model.diagnostics import record
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.stacked import StackedLinears
+from nanochat_framework.model.step_counts import MovedByCounts, add_counts
 
 
-class MixtureOfExperts(FeedForward):
+class MixtureOfExperts(FeedForward, MovedByCounts):
     """Σ_e g_e · expert_e(x) over the n_active likeliest experts, g the router's softmax renormalised over them.
 
     The router works in float32. An expert is run once, on the tokens that chose it: no token is lost, and the products
@@ -30,6 +31,9 @@ class MixtureOfExperts(FeedForward):
 
     Losses handed to the trainer: `router_balance`, E · Σ_e f_e p_e with f the share of choices and p the mean probability
     (1 when even); `router_z`, the mean of (log Σ exp logits)² (Zoph et al. 2022, arXiv 2202.08906).
+
+    With `bias_update_speed` u, experts are chosen by probability + bias, and after each step the bias of an expert that c of
+    the step's choices fell on moves by u · sign(mean(c) - c) (Wang et al. 2024, arXiv 2408.15664, algorithm 1).
     """
 
     def __init__(self, config: MoeConfig, place: Place) -> None:
@@ -45,6 +49,10 @@ class MixtureOfExperts(FeedForward):
         if config.shared_hidden_dim:
             self.shared = Swiglu(SwigluConfig(hidden_dim=config.shared_hidden_dim), place)
         self.shared_gate = Linear(place.dim, 1, role=roles.GATE) if config.shared_gate else None
+        self.expert_bias: nn.Parameter | None = None
+        if config.bias_update_speed is not None:
+            self.expert_bias = nn.Parameter(torch.zeros(config.n_experts), requires_grad=False)
+            self.parameter_roles = {"expert_bias": roles.EXPERT_BIAS}
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, seq, dim) -> (batch, seq, dim)."""
@@ -81,14 +89,31 @@ class MixtureOfExperts(FeedForward):
         """Gates (n, n_active) float32 and the numbers of the chosen experts, likeliest first."""
         logits = self.router(rows.float())
         probabilities = torch.softmax(logits, dim=-1)
-        gates, chosen = probabilities.topk(self.config.n_active, dim=-1)
-        load = functional.one_hot(chosen.flatten(), self.config.n_experts).float().mean(dim=0)
+        gates, chosen = self._choose(probabilities)
+        choices = functional.one_hot(chosen.flatten(), self.config.n_experts)
+        if self.expert_bias is not None:
+            add_counts(self, choices.sum(dim=0))
+        load = choices.float().mean(dim=0)
         balance = self.config.n_experts * (load * probabilities.mean(dim=0)).sum()
         add_auxiliary_loss("router_balance", self.config.balance_weight, balance)
         add_auxiliary_loss("router_z", self.config.router_z_weight, torch.logsumexp(logits, dim=-1).square().mean())
         for number in range(self.config.n_experts):
             record(f"expert_load.{self.layer}.{number}", lambda share=load[number]: share)  # type: ignore[misc]
         return gates / gates.sum(dim=-1, keepdim=True), chosen
+
+    def _choose(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and numbers (n, n_active) of the chosen experts."""
+        if self.expert_bias is None:
+            return probabilities.topk(self.config.n_active, dim=-1)
+        chosen = (probabilities + self.expert_bias).topk(self.config.n_active, dim=-1).indices
+        return probabilities.gather(-1, chosen), chosen
+
+    @torch.no_grad()
+    def move(self, counts: Tensor) -> None:
+        """Towards an even load; `counts` (n_experts,) are the choices that fell on each expert."""
+        assert self.expert_bias is not None and self.config.bias_update_speed is not None
+        direction = torch.sign(counts.mean() - counts).float()
+        self.expert_bias.add_(direction.to(self.expert_bias.device), alpha=self.config.bias_update_speed)
 
     def _mine(self, chosen: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Rows that go to an expert, in order, and the place of it among each row's choices."""

@@ -19,6 +19,7 @@ from nanochat_framework.model.auxiliary import collecting
 from nanochat_framework.model.diagnostics import record, recording
 from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.state import SequenceState
+from nanochat_framework.model.step_counts import counting
 from nanochat_models.config import LoopedConfig
 from nanochat_models.decoder import Decoder
 
@@ -68,7 +69,7 @@ class LoopedDecoder(Decoder):
 
     def _exit_loss(self, tokens: Tensor, stream: Any, positions: Tensor, documents: Documents | None) -> Tensor:
         """Mean cross-entropy () float32 of leaving the loop here; what the layers record meanwhile is dropped."""
-        with recording(), collecting():
+        with recording(), collecting(), counting():
             for number in self._last_numbers:
                 stream = self._layer(number, stream, tokens, positions, None, documents)
         targets = tokens[:, 1:]

@@ -14,6 +14,7 @@ from nanochat_exporters.gguf import stock
 from nanochat_exporters.gguf.architectures import (
     LLAMA,
     LLAMA_EXPERTS,
+    NAMES,
     QWEN3,
     QWEN3_EXPERTS,
     StockArchitecture,
@@ -122,6 +123,10 @@ def test_experts_are_one_tensor_for_each_map(registry: Registry, architecture: S
     ("ffn", "expected"),
     [
         ({**MOE, "shared_hidden_dim": 64}, r"blocks\.0\.ffn has a shared expert \(shared_hidden_dim\); llama has none"),
+        (
+            {**MOE, "bias_update_speed": 0.001},
+            r"blocks\.0\.ffn chooses experts by scores with a bias \(bias_update_speed\); llama has no place",
+        ),
         ({**MOE, "n_experts": 1025}, r"blocks\.0\.ffn has 1025 experts; llama\.cpp takes at most 1024"),
         ({"name": "swiglu", "hidden_dim": 64}, r"blocks\.0\.ffn has no experts; llama has only layers with experts"),
     ],
@@ -129,6 +134,18 @@ def test_experts_are_one_tensor_for_each_map(registry: Registry, architecture: S
 def test_what_experts_cannot_be(registry: Registry, ffn: dict[str, Any], expected: str) -> None:
     with pytest.raises(CannotCarry, match=expected):
         stock.placements(LLAMA_EXPERTS, describe(registry, ffn=ffn))
+
+
+def test_no_architecture_that_is_written_has_a_bias_of_experts() -> None:
+    """As llama.cpp's own table of tensors has it; the day that one does, it can be written."""
+    gguf = pytest.importorskip("gguf", reason="the gguf package knows llama.cpp's tensors")
+    with_bias = {
+        gguf.MODEL_ARCH_NAMES[architecture]
+        for architecture, tensors in gguf.MODEL_TENSORS.items()
+        if gguf.MODEL_TENSOR.FFN_EXP_PROBS_B in tensors
+    }
+    assert "deepseek2" in with_bias
+    assert not with_bias & set(NAMES)
 
 
 def test_parts_of_one_tensor_are_rounded_alike(registry: Registry) -> None:

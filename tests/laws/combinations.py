@@ -65,6 +65,12 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
         "norm": AFFINE,
         "residual": ADD,
     },
+    "moe-bias": {
+        "attention": GQA,
+        "ffn": {"name": "moe", "n_experts": 5, "hidden_dim": 32, "balance_weight": 0.0, "bias_update_speed": 0.01},
+        "norm": AFFINE,
+        "residual": ADD,
+    },
     "mhc-2": {"attention": GQA, "ffn": SWIGLU, "norm": AFFINE, "residual": {"name": "mhc"}},
     "mhc-4-dynamic": {
         "attention": MHA,

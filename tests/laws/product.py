@@ -33,6 +33,14 @@ FFN: dict[str, dict[str, Any]] = {
         "balance_weight": 0.0,
         "router_z_weight": 0.0,
     },
+    "moe-bias": {
+        "name": "moe",
+        "n_experts": 4,
+        "hidden_dim": 32,
+        "balance_weight": 0.0,
+        "router_z_weight": 0.0,
+        "bias_update_speed": 0.001,
+    },
 }
 RESIDUAL: dict[str, dict[str, Any]] = {
     "add": {"name": "add"},

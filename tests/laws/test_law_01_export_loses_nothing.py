@@ -93,6 +93,7 @@ DIALECT_CASES: dict[str, dict[str, Any]] = {
     "shared-expert": {
         "ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "shared_hidden_dim": 256, "shared_gate": True}
     },
+    "expert-bias": {"ffn": {**EXPERTS, "bias_update_speed": 0.001}},
     "hybrid": {"attention": {**HYBRID, "full": QWEN3_CASES["qwen3-tied"]["attention"]}},
 }
 ARCHITECTURES = {

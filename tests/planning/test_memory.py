@@ -44,6 +44,10 @@ CASES: dict[str, dict[str, Any]] = {
     "four-streams": {"model__residual": {"name": "mhc", "streams": 4}, "train__batch_size": 8},
     "dynamic-streams": {"model__residual": {"name": "mhc", "streams": 4, "dynamic": True}, "train__batch_size": 8},
     "experts": {"model__ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256}, "train__batch_size": 8},
+    "biased-experts": {
+        "model__ffn": {"name": "moe", "n_experts": 4, "hidden_dim": 256, "bias_update_speed": 0.001},
+        "train__batch_size": 8,
+    },
     "delta": {"model__attention": DELTA, "train__batch_size": 8},
     "gated-normed-heads": {"model__attention": {**GQA, "qk_norm": True, "output_gate": True}, "train__batch_size": 8},
     "value-embeddings": {"model__value_embeddings": {}, "train__batch_size": 8},

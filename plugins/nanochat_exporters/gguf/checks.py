@@ -174,6 +174,10 @@ def _checked_ffn(architecture: StockArchitecture, ffn: Any) -> GatedFeedForward 
     _check_shared(architecture, part, ffn)
     if len(ffn.experts) > MOST_EXPERTS:
         raise CannotCarry(f"{part} has {len(ffn.experts)} experts; llama.cpp takes at most {MOST_EXPERTS}")
+    if ffn.expert_bias is not None:
+        raise CannotCarry(
+            f"{part} chooses experts by scores with a bias (bias_update_speed); {name} has no place for {ffn.expert_bias.name}"
+        )
     _no_bias(ffn.router)
     for expert in ffn.experts:
         _checked_gated(name, expert)

@@ -37,6 +37,7 @@ def imported(*arguments: str) -> list[str]:
         ["--help"],
         ["--version"],
         ["plugins", "list"],
+        ["doctor", "--json"],
         ["components", "list"],
         ["components", "show", "optimizer", "muon"],
         ["config", "check", "tiny-cpu"],

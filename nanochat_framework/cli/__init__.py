@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "bench": ("bench", "compare optimizers on this machine"),
         "config": ("config", "check, show or compare configurations; the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),
+        "doctor": ("doctor", "look for what is missing or in the way on this machine, and say what to do"),
         "plugins": ("plugins", "list what is installed, check it, begin a plugin of your own"),
     },
 }

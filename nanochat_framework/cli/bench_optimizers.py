@@ -6,7 +6,6 @@ Matrices are under the optimizer that a row names; all else is as in the configu
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,6 +141,7 @@ def _data(given: Path | None, registry: Registry, config: RunConfig) -> Iterator
     from nanochat_framework.data.prepare import PrepareSettings, prepare
     from nanochat_framework.data.token_store import read_data_json
     from nanochat_framework.errors import UsageError
+    from nanochat_framework.machine.cpu import usable_cores
 
     if given is not None:
         if read_data_json(given) is None:
@@ -155,7 +155,7 @@ def _data(given: Path | None, registry: Registry, config: RunConfig) -> Iterator
             vocab_size=config.model.config.vocab_size,
             validation_fraction=0.05,
             seed=0,
-            threads=os.cpu_count() or 1,
+            threads=usable_cores(),
         )
         progress = lambda label, total: Progress(label, total, "MB", scale=1e-6)  # noqa: E731
         prepare(source.load_factory()(source.config_class()()), settings, progress)

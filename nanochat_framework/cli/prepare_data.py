@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.data.prepare import PrepareSettings, prepare
     from nanochat_framework.data.tokenizer_training import Vocabulary
     from nanochat_framework.errors import UsageError
+    from nanochat_framework.machine.cpu import usable_cores
 
     if not 0 <= arguments.validation_fraction <= 0.5:
         raise UsageError(f"--validation-fraction {arguments.validation_fraction} is not between 0 and 0.5")
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         vocab_size=arguments.vocab_size,
         validation_fraction=arguments.validation_fraction,
         seed=arguments.seed,
-        threads=arguments.threads or os.cpu_count() or 1,
+        threads=arguments.threads or usable_cores(),
         tokenizer=arguments.tokenizer,
         tokenizer_bytes=arguments.tokenizer_bytes,
         encoder=arguments.encoder,

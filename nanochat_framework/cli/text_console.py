@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 
+from nanochat_framework.machine.terminal import why_no_colours
+
 TRIGGER = b"###"
 EXIT_WORDS = (b"exit", b"quit")
 _GRAY, _NORMAL = "\x1b[90m", "\x1b[0m"
@@ -21,8 +23,7 @@ class TextConsole:
     def __init__(self) -> None:
         self.interactive = sys.stdin.isatty()
         self._shown = sys.stdout.isatty()
-        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        self._gray, self._normal = (_GRAY, _NORMAL) if self._shown and not plain else ("", "")
+        self._gray, self._normal = (_GRAY, _NORMAL) if self._shown and not why_no_colours() else ("", "")
         if self.interactive:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  (gives `input` editing and history)

@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from nanochat_framework.kernels import naive
+from nanochat_framework.machine.cpu import cpu_flags
 from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
 
@@ -57,6 +56,17 @@ class KernelTable:
             self._chosen[key] = self._find(operation, device)
         return self._chosen[key]
 
+    def passed_over(self, operation: str, device: str = "cpu") -> dict[str, list[str]]:
+        """Kernels for such a device that would be preferred to the chosen one, and the capabilities that each lacks."""
+        chosen, preferred = self.choose(operation, device).implementation, {}
+        for kernel in self._kernels:
+            name = kernel.name.partition("/")[2]
+            if kernel.traits["operation"] == operation and _serves(kernel, device):
+                if name == chosen:
+                    break
+                preferred[name] = missing_capabilities(kernel, device)
+        return preferred
+
     def _find(self, operation: str, device: str) -> Choice:
         if os.environ.get("NANOCHAT_KERNELS") != "naive":
             for kernel in self._kernels:
@@ -64,6 +74,10 @@ class KernelTable:
                     name = kernel.name.partition("/")[2]
                     return Choice(name, kernel.load_factory()(kernel.config_class()()))
         return Choice("naive", NAIVE[operation])
+
+
+def _serves(kernel: Component, device: str) -> bool:
+    return all(not need.startswith("device:") or _has(need, device) for need in kernel.traits["requires"])
 
 
 def missing_capabilities(kernel: Component, device: str) -> list[str]:
@@ -98,18 +112,6 @@ def _torch_version() -> tuple[int, ...]:
     import torch
 
     return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-
-
-@cache
-def cpu_flags() -> frozenset[str]:
-    """Instruction sets of this machine's CPU as Linux names them (`avx512_vnni`); empty on other systems."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("flags"):
-                return frozenset(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return frozenset()
 
 
 _active = KernelTable()

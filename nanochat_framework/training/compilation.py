@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +13,8 @@ from nanochat_framework.contracts.ffn import FeedForward
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.norm import Norm
 from nanochat_framework.errors import UsageError
+from nanochat_framework.machine.compiler import cpp_compiler
+from nanochat_framework.machine.folders import cache_folder
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.stacked import StackedLinears
 
@@ -36,9 +36,9 @@ def compile_parts(model: LanguageModel, device: torch.device) -> None:
 
 def prepare_to_compile(device: torch.device, setting: str) -> None:
     """Say where compiled code is kept. Raises UsageError, naming the setting that asks for it, without a compiler."""
-    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+    if device.type == "cpu" and cpp_compiler() is None:
         raise UsageError(f"{setting}: compiling for the CPU needs a C++ compiler (g++ or clang++), and none is here")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_cache_folder()))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
 
 
 def prepare_weights(model: LanguageModel, dtype: torch.dtype) -> None:
@@ -46,10 +46,6 @@ def prepare_weights(model: LanguageModel, dtype: torch.dtype) -> None:
     for module in model.modules():
         if isinstance(module, Linear | StackedLinears):
             module.prepared(dtype)
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanochat" / "torch"
 
 
 def _outermost(module: nn.Module) -> Iterator[nn.Module]:

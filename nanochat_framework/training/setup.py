@@ -19,6 +19,7 @@ from nanochat_framework.contracts.tracker import TrackedRun, Tracker
 from nanochat_framework.data.loader import PrefetchLoader
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
+from nanochat_framework.machine.cpu import usable_cores
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.control import ControlInbox, answered
@@ -95,7 +96,7 @@ def choose_device(name: str) -> torch.device:
 def configure_process(config: RunConfig, registry: Registry) -> torch.device:
     """Set threads and kernels of this process as the configuration says; returns the device."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(config.hardware.threads or max(1, (os.cpu_count() or 1) // here))
+    torch.set_num_threads(config.hardware.threads or max(1, usable_cores() // here))
     activate(KernelTable(registry))
     return choose_device(config.hardware.device)
 

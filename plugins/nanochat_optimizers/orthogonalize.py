@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nanochat_framework.kernels.table import cpu_flags
+from nanochat_framework.machine.cpu import cpu_flags
 
 Quintic = tuple[float, float, float]
 """(a, b, c) of the odd polynomial a·x + b·x³ + c·x⁵ that one iteration applies to the singular values."""

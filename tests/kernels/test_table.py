@@ -11,7 +11,8 @@ import pytest
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.kernels import table
 from nanochat_framework.kernels.naive import rms_norm
-from nanochat_framework.kernels.table import NAIVE, KernelTable, cpu_flags, missing_capabilities
+from nanochat_framework.kernels.table import NAIVE, KernelTable, missing_capabilities
+from nanochat_framework.machine.cpu import cpu_flags
 from nanochat_framework.model.build import build_model
 from nanochat_framework.plugins import Registrar, Registry
 

@@ -1,0 +1,1 @@
+"""What this machine gives to a process, found without torch: cores, memory, instruction sets, a compiler, folders."""

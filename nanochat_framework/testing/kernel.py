@@ -22,12 +22,12 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2.0**-6}
 def _activations(dtype: torch.dtype, *shape: int, seed: int = 0) -> Tensor:
     x = normal(*shape, seed=seed)
     x[0] *= 100
-    x[..., -1, :] = 0
     return x.to(dtype)
 
 
-def _rms_norm(dtype: torch.dtype, weighted: bool) -> Inputs:
-    return _activations(dtype, 3, 5, 33), 1 + 0.1 * normal(33, seed=1) if weighted else None, 1e-6
+def _rms_norm(dtype: torch.dtype, weighted: bool) -> list[Inputs]:
+    weight = 1 + 0.1 * normal(33, seed=1) if weighted else None
+    return [(x, weight, 1e-6) for x in (_activations(dtype, 3, 5, 33), torch.zeros(2, 33, dtype=dtype))]
 
 
 def _fp8_linear(dtype: torch.dtype) -> Inputs:
@@ -52,8 +52,12 @@ def _gated_delta_rule(seq: int, stateful: bool) -> Inputs:
 
 
 EXAMPLES: dict[str, Callable[[], list[Inputs]]] = {
-    "rms_norm": lambda: [_rms_norm(dtype, weighted) for dtype in TOLERANCE for weighted in (True, False)],
-    "quantize_activations": lambda: [(_activations(dtype, 3, 5, 33),) for dtype in TOLERANCE],
+    "rms_norm": lambda: [
+        each for dtype in TOLERANCE for weighted in (True, False) for each in _rms_norm(dtype, weighted)
+    ],
+    "quantize_activations": lambda: [
+        (x,) for dtype in TOLERANCE for x in (_activations(dtype, 3, 5, 33), torch.zeros(2, 33, dtype=dtype))
+    ],
     "fp8_linear": lambda: [_fp8_linear(dtype) for dtype in TOLERANCE],
     "grouped_mm": lambda: [_grouped_mm(dtype, along_rows) for dtype in TOLERANCE for along_rows in (True, False)],
     "gated_delta_rule": lambda: [_gated_delta_rule(seq, s) for seq in (1, 37, 130) for s in (True, False)],

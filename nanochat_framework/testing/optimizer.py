@@ -98,7 +98,8 @@ def state_belongs_to_names(subject: Subject) -> None:
     optimizer.load_state(state)
     _train(subject, optimizer, range(4, 7))
     for name, value in _values(parameters).items():
-        expect_close(_values(turned)[name], value, f"{name}, trained on in another order of the parameters")
+        update, expected = _values(turned)[name] - values[name], value - values[name]
+        expect_close(update, expected, f"three steps of {name} in another order of the parameters", tolerance=1e-2)
 
 
 def parameters_that_a_state_lacks_start_fresh(subject: Subject) -> None:
@@ -115,7 +116,8 @@ def parameters_that_a_state_lacks_start_fresh(subject: Subject) -> None:
     other = built(subject, anew)
     other.load_state(state)
     _train(subject, other, range(4, 6))
-    expect_close(_values(parameters)[lost], _values(anew)[lost], f"{lost}, which the loaded state does not have")
+    same = torch.equal(_values(parameters)[lost], _values(anew)[lost])
+    assert same, f"{lost}, which the loaded state does not have, goes on from what it had before"
 
 
 def a_state_that_does_not_fit_is_refused(subject: Subject) -> None:

@@ -1,0 +1,1 @@
+"""Components that each break one law of their contract, and are honest otherwise."""

@@ -1,0 +1,200 @@
+"""Broken exporters, importers and sources."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanochat_exporters.safetensors_file import SafetensorsExporter, SafetensorsImporter
+from nanochat_framework.contracts.exporter import ExportReport, ModelBundle
+from nanochat_framework.contracts.source import Document, DocumentSource
+from nanochat_framework.errors import UsageError
+from nanochat_framework.model.quantized import QuantizedWeight
+from nanochat_framework.plugins.registry import Registry
+from nanochat_sources.synthetic import SyntheticTokens
+from tests.testing.mutants.configs import Nothing
+from tests.testing.mutants.record import mutant
+
+SUFFIX = ".safetensors"
+
+
+class Exporter(SafetensorsExporter):
+    """Ours, under a name that its importer reads."""
+
+    def __init__(self, config: Nothing) -> None:
+        super().__init__()
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        return super().export(bundle, path.with_suffix(SUFFIX))
+
+
+@mutant("exporter", "reads_back_equal")
+class ShiftsAScale(Exporter):
+    """Gives every scale to the group after it."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        tensors = dict(bundle.tensors)
+        for name, tensor in bundle.tensors.items():
+            if isinstance(tensor, QuantizedWeight):
+                tensors[name] = QuantizedWeight(tensor.codes, tensor.scales.roll(1, 0), tensor.group_size)
+        return super().export(replace(bundle, tensors=tensors), path)
+
+
+@mutant("exporter", "files_are_replaced_whole")
+class WritesInPlace(Exporter):
+    """Opens the file itself."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        beside = super().export(bundle, path.with_name("beside"))
+        path = path.with_suffix(SUFFIX)
+        path.write_bytes(beside.path.read_bytes())
+        beside.path.unlink()
+        return replace(beside, path=path)
+
+
+@mutant("exporter", "a_failure_leaves_what_was_there")
+class LeavesHalf(Exporter):
+    """Has written something before it knows whether it can."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        half = path.with_name("half")
+        half.write_bytes(b"half")
+        report = super().export(bundle, path)
+        half.unlink()
+        return report
+
+
+@mutant("exporter", "refusals_are_usage_errors")
+class RefusesWithAnother(Exporter):
+    """Refuses a model of experts in its own way."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        if any("experts" in name for name in bundle.tensors):
+            raise NotImplementedError("no experts yet")
+        return super().export(bundle, path)
+
+
+@mutant("exporter", "what_is_not_described_is_refused")
+class RefusesWithoutAName(Exporter):
+    """Does not say which part it cannot carry."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        if bundle.description.opaque():
+            raise UsageError("this model cannot be carried")
+        return super().export(bundle, path)
+
+
+@mutant("exporter", "reports_what_it_wrote")
+class CountsWrong(Exporter):
+    """Reports a size that is none."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        return replace(super().export(bundle, path), n_bytes=0)
+
+
+@mutant("exporter", "the_model_is_left_alone")
+class ScalesTheModel(Exporter):
+    """Makes the numbers fit, in the model itself."""
+
+    def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
+        for tensor in bundle.tensors.values():
+            if not isinstance(tensor, QuantizedWeight):
+                tensor.mul_(0.5)
+        return super().export(bundle, path)
+
+
+@mutant("importer", "what_is_no_model_is_refused", suffixes=(".broken",), markers=())
+class ShowsItsInsides(SafetensorsImporter):
+    """Lets the library's errors through."""
+
+    def __init__(self, config: Nothing) -> None:
+        super().__init__()
+
+    def load(self, path: Path, registry: Registry) -> ModelBundle:
+        path.read_bytes()[0]
+        return super().load(path, registry)
+
+
+@mutant("importer", "the_factory_builds_the_contract", suffixes=(), markers=())
+class IsNeverChosen(ShowsItsInsides):
+    """Names neither a suffix nor a file."""
+
+
+class Five(DocumentSource):
+    """Five documents."""
+
+    def __init__(self, config: Nothing) -> None:
+        super().__init__()
+
+    def documents(self) -> Iterator[Document]:
+        for number in range(5):
+            yield Document(f"text {number}", "texts", b"a text " * (number + 1))
+
+
+@mutant("source", "documents_come_again", yields="documents")
+class ReadsOnce(Five):
+    """Is empty the second time."""
+
+    def __init__(self, config: Nothing) -> None:
+        self._left = super().documents()
+
+    def documents(self) -> Iterator[Document]:
+        return self._left
+
+
+@mutant("source", "documents_come_again", yields="documents")
+class Shuffles(Five):
+    """Another order each time."""
+
+    def documents(self) -> Iterator[Document]:
+        found = list(super().documents())
+        random.SystemRandom().shuffle(found)
+        yield from found * 3
+
+
+@mutant("source", "documents_are_complete", yields="documents")
+class NamesNothing(Five):
+    """Documents of no group, which the split holds out by."""
+
+    def documents(self) -> Iterator[Document]:
+        return (replace(document, group="") for document in super().documents())
+
+
+SYNTHETIC = "nanochat_sources.config:SyntheticConfig"
+
+
+@mutant("source", "a_vocabulary_that_is_too_small_is_refused", SYNTHETIC, yields="tokens")
+class IgnoresTheVocabulary(SyntheticTokens):
+    """Always has 97 tokens."""
+
+    def __init__(self, config: Any, *, vocab_size: int) -> None:
+        super().__init__(config, vocab_size=97)
+
+
+@mutant("source", "tokens_come_again", SYNTHETIC, yields="tokens")
+class DrawsAgain(SyntheticTokens):
+    """Other tokens at each call."""
+
+    def train(self) -> np.ndarray:
+        return np.random.default_rng().permutation(super().train())
+
+
+@mutant("source", "starts_and_scores_fit", SYNTHETIC, yields="tokens")
+class StartsBeyond(SyntheticTokens):
+    """Documents that start after the last token."""
+
+    def train_starts(self) -> np.ndarray:
+        return super().train_starts() + 10 * len(self.train())
+
+
+@mutant("source", "tokens_are_ids", SYNTHETIC, yields="tokens")
+class SignedIds(SyntheticTokens):
+    """Ids that may be negative."""
+
+    def train(self) -> np.ndarray:
+        return super().train().astype(np.int64) - 1

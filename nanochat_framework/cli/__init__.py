@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("import_model", "take in a model that another program wrote, to train it further"),
     },
     "look around": {
+        "report": ("report", "one page about a run: curves, scores, samples, configuration, cost"),
         "bench": ("bench", "compare optimizers on this machine"),
         "config": ("config", "check, show or compare configurations; the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from nanochat_framework.errors import NanochatError
@@ -24,15 +25,23 @@ def disk_full_reason(error: BaseException | None) -> str | None:
     Libraries written in Rust (safetensors) wrap the system's error in text as `(os error 28)`, and callers may have
     wrapped that again, so the chain of causes and their words are looked at too.
     """
+    return next((os.strerror(number).lower() for number in _system_errors(error) if number in _NO_SPACE), None)
+
+
+def system_reason(error: BaseException | None) -> str | None:
+    """What the system calls what went wrong with a file, if an error, or one that it was raised from, tells; else None."""
+    return next((os.strerror(number).lower() for number in _system_errors(error)), None)
+
+
+def _system_errors(error: BaseException | None) -> Iterator[int]:
+    """The system's error numbers in a chain of causes."""
     while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        if number not in _NO_SPACE:
-            found = _OS_ERROR_IN_TEXT.search(str(error))
-            number = int(found.group(1) or found.group(2)) if found else None
-        if number in _NO_SPACE:
-            return os.strerror(number).lower()
+        found = _OS_ERROR_IN_TEXT.search(str(error))
+        if isinstance(error, OSError) and error.errno is not None:
+            yield error.errno
+        if found:
+            yield int(found.group(1) or found.group(2))
         error = error.__cause__ if error.__suppress_context__ else error.__context__
-    return None
 
 
 def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:

@@ -44,7 +44,7 @@ class CheckpointStore:
     """The checkpoints of one run."""
 
     def __init__(self, root: Path) -> None:
-        """`root` is the folder of checkpoints; it is made by the first write."""
+        """`root` is the folder of checkpoints; it is made by the first write, in a folder that is there."""
         self.root = root
         self._recovered = False
 
@@ -179,7 +179,7 @@ class CheckpointStore:
         """
         if self._recovered:
             return
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(exist_ok=True)  # not its parents: a run's folder that has gone is not made again
         for entry in self._entries():
             hidden = _HIDDEN.match(entry.name)
             if hidden is None:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeGuard
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, heal, last, nobody, read
+from nanochat_framework.runs.outage import Outage, PatientWriter
 from nanochat_framework.runs.status import read_status
 
 Kind = Literal[
@@ -42,19 +43,23 @@ class EventLog:
     `listener` is called with every event after it is written.
     """
 
-    def __init__(self, path: Path, attempt: int) -> None:
-        self._writer = JsonLinesWriter(path, sync=True)
+    def __init__(self, path: Path, attempt: int, outage: Outage | None = None) -> None:
+        self._writer = JsonLinesWriter(path, sync=True) if outage is None else PatientWriter(path, outage, sync=True)
         self.attempt = attempt
         self.listener: Callable[[Record], None] = nobody
         self._one_at_a_time = threading.Lock()
 
     def write(self, kind: Kind, **facts: Any) -> None:
-        """Append one event, from any thread. Raises DiskFull or OSError."""
+        """Append one event, from any thread. Without an `outage` raises DiskFull or OSError."""
         assert kind in KINDS, kind
         event = {"time": time.time(), "attempt": self.attempt, "kind": kind, **facts}
         with self._one_at_a_time:
             self._writer.write(event)
         self.listener(event)
+
+    def sync(self) -> None:
+        """See that all events so far are durable. Raises DiskFull or OSError."""
+        self._writer.sync()
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -82,17 +87,19 @@ def next_attempt(run: RunDirectory) -> int:
     return 1 + max(filter(is_count, seen), default=0)
 
 
-def begin_attempt(path: Path, step: int) -> EventLog:
+def begin_attempt(path: Path, step: int, outage: Outage | None = None) -> EventLog:
     """Open the next attempt of the run whose events.jsonl this is; the caller holds the run's lock.
 
     Torn last lines that a crash left in the run's files are cut off, and the first event is written: `started`, or
     `resumed` with the step (0: from scratch) that it goes on from. From then on, readers take whatever
-    earlier attempts logged beyond that step as not having happened. Raises DiskFull or OSError.
+    earlier attempts logged beyond that step as not having happened. Later events wait out an `outage`. Raises DiskFull
+    or OSError.
     """
     run = RunDirectory(path.parent)
     for file in (run.metrics, path, run.samples):
         heal(file)
     attempt = next_attempt(run)
-    log = EventLog(path, attempt)
+    log = EventLog(path, attempt, outage)
     log.write("started" if attempt == 1 else "resumed", rewound_to=step)
+    log.sync()
     return log

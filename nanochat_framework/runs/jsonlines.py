@@ -91,6 +91,11 @@ class JsonLinesWriter:
         if self._sync:
             self.sync()
 
+    @property
+    def descriptor(self) -> int:
+        """The open file's; -1 when it is closed."""
+        return self._descriptor
+
     def sync(self) -> None:
         """Make all records so far durable, power cuts included."""
         os.fsync(self._descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -42,9 +43,10 @@ def hold(path: Path, *, doing: str = "training this run") -> Iterator[None]:
         try:
             yield
         finally:
-            os.ftruncate(descriptor, 0)
-            if owner_file is not None:
-                owner_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may have gone meanwhile; the lock ends with its file
+                os.ftruncate(descriptor, 0)
+                if owner_file is not None:
+                    owner_file.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 

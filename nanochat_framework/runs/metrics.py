@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nanochat_framework.runs.events import is_count, rewinds
 from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, nobody, number, read
+from nanochat_framework.runs.outage import Outage, PatientWriter
 
 TRAIN_LOSS = "train/loss"
 TRAIN_TOTAL_LOSS = "train/total_loss"
@@ -118,15 +119,15 @@ def describe(name: str) -> Metric | None:
 class MetricsLog:
     """Writes metrics.jsonl. `listener` is called with every record after it is written."""
 
-    def __init__(self, path: Path, attempt: int) -> None:
-        self._writer = JsonLinesWriter(path)
+    def __init__(self, path: Path, attempt: int, outage: Outage | None = None) -> None:
+        self._writer = JsonLinesWriter(path) if outage is None else PatientWriter(path, outage)
         self.attempt = attempt
         self.listener: Callable[[Record], None] = nobody
 
     def write(self, *, step: int, tokens: int, values: Mapping[str, float]) -> None:
         """Append one record: `values` by metric name, after `step` steps and `tokens` tokens.
 
-        Raises DiskFull or OSError.
+        Without an `outage` raises DiskFull or OSError; with one, records wait until they can be written.
         """
         assert not set(values).intersection(KEYS), values
         record = {"attempt": self.attempt, "step": step, "time": time.time(), "tokens": tokens, **values}

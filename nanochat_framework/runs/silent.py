@@ -18,6 +18,9 @@ class SilentEvents(EventLog):
     def write(self, kind: Kind, **facts: Any) -> None:
         """Nothing."""
 
+    def sync(self) -> None:
+        """Nothing."""
+
     def close(self) -> None:
         """Nothing."""
 

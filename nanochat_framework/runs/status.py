@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from nanochat_framework.runs.atomic import DiskFull, write_atomic
 from nanochat_framework.runs.jsonlines import number, plain
+from nanochat_framework.runs.outage import Outage
 from nanochat_framework.runs.process import boot_id, host_name, is_alive, pid_namespace, start_time
 
 State = Literal["queued", "starting", "running", "paused", "stopping", "stopped", "released", "finished", "failed"]
@@ -71,8 +71,8 @@ class Status:
 class StatusFile:
     """The writer's side: one process at a time, the one that holds the run's lock; any of its threads."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, outage: Outage | None = None) -> None:
+        self.path, self._outage = path, outage
         self.status = read_status(path) or Status()
         self._one_at_a_time = threading.Lock()
         self._heart: threading.Thread | None = None
@@ -100,15 +100,20 @@ class StatusFile:
     def update(self, **facts: Any) -> None:
         """Change some facts; process, host and heartbeat come by themselves.
 
-        A full disk is passed over: a status that is late must not end a training (its heartbeat tells the age), and
-        whatever has to be kept reports the full disk itself.
+        A file that cannot be written is passed over, and told to the `outage`: a status that is late must not end a
+        training (its heartbeat tells the age), and whatever has to be kept reports the failure itself.
         """
         with self._one_at_a_time:
             before, self.status = self.status, self.status.here(**facts)
             assert self.status.state in STATES, self.status.state
             data = json.dumps(plain(asdict(self.status)), indent=1, allow_nan=False).encode() + b"\n"
-            with contextlib.suppress(DiskFull):
+            error: Exception | None = None
+            try:
                 write_atomic(self.path, data, sync=self.status.state != before.state)
+            except (OSError, DiskFull) as raised:
+                error = raised
+        if self._outage is not None:
+            self._outage.works(self.path) if error is None else self._outage.failed(self.path, error)
 
 
 def read_status(path: Path) -> Status | None:

@@ -160,9 +160,10 @@ class ControlCallback(Callback):
         return {}
 
     def _stop(self, trainer: Trainer, request: Request) -> Mapping[str, Any]:
+        name = self.checkpoints.save(trainer)  # if it cannot be written nothing is given up: the training goes on
         self._show("stopping", f"stopping after step {trainer.step}")
         trainer.request_stop(f"stop of {request.sender}")
-        return {"checkpoint": self.checkpoints.save(trainer)}
+        return {"checkpoint": name}
 
     def _checkpoint(self, trainer: Trainer, request: Request) -> Mapping[str, Any]:
         return {"checkpoint": self.checkpoints.save(trainer)}

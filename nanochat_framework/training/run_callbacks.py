@@ -7,18 +7,24 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from io import TextIOBase
 from types import FrameType
 from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
-from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.atomic import DiskFull
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.status import LATEST, State, StatusFile
 from nanochat_framework.runs.tracking import Trackers
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
 from nanochat_framework.training.live_settings import LiveSettings
-from nanochat_framework.training.trainer import StepResult, Trainer
+from nanochat_framework.training.trainer import CheckpointFailed, StepResult, Trainer
 
+RETRY_SECONDS = 60.0
+"""Between two tries to write a checkpoint that could not be written."""
+GIVE_UP_SECONDS = 3600.0
+"""How long a training goes on that cannot write checkpoints."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,32 +73,76 @@ class CheckpointCallback(Callback):
     priority = 40
 
     def __init__(
-        self, store: CheckpointStore, settings: LiveSettings, *, keep_last: int, evaluation: EvaluationCallback
+        self,
+        store: CheckpointStore,
+        settings: LiveSettings,
+        *,
+        keep_last: int,
+        evaluation: EvaluationCallback,
+        warn: Callable[[str], None],
     ) -> None:
+        """`warn` tells the person what should not wait."""
         self.store, self.settings, self.keep_last, self.evaluation = store, settings, keep_last, evaluation
+        self._warn = warn
         self._saved: tuple[int, str] | None = None  # step and name of the newest of this attempt
+        self._failing: tuple[float, float] | None = None  # since when none can be written, when to try again
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
-        """Checkpoint when it is due."""
-        due = result.step % self.settings.checkpoint_every == 0
-        if due or trainer.finished or trainer.stop_reason is not None:
-            self.save(trainer)
-        self.keep_best(trainer)
+        """Checkpoint when it is due; one that cannot be written is tried again, for a while (docs/decisions/0046)."""
+        ends = trainer.finished or trainer.stop_reason is not None
+        best = self.evaluation.improved_at == trainer.step
+        if ends or best or result.step % self.settings.checkpoint_every == 0 or self._try_again(trainer):
+            try:
+                self.save(trainer)
+                self.keep_best(trainer)
+            except CheckpointFailed as error:
+                if ends:
+                    raise
+                self._wait(trainer, error)
+
+    def _try_again(self, trainer: Trainer) -> bool:
+        """Whether it is time for another try, in all processes alike."""
+        if self._failing is None:
+            return False
+        return bool(trainer.world.largest(time.monotonic() > self._failing[1]))
+
+    def _wait(self, trainer: Trainer, error: CheckpointFailed) -> None:
+        """Go on without a checkpoint, unless that has been so for too long. Raises CheckpointFailed then."""
+        now = time.monotonic()
+        if self._failing is None:
+            if trainer.world.is_main:
+                self._warn(f"warning: {error}; training goes on, and it is tried again every {RETRY_SECONDS:.0f} s")
+            self._failing = now, now
+        seconds = trainer.world.largest(now - self._failing[0])
+        if seconds > GIVE_UP_SECONDS:
+            raise CheckpointFailed(f"{error}; so it has been for {duration(seconds)}, since when nothing could be kept")
+        self._failing = self._failing[0], now + RETRY_SECONDS
 
     def save(self, trainer: Trainer) -> str:
         """Write a checkpoint, unless there is one of this step already; its name.
 
-        `best` and `final` are further names of the same files.
+        `best` and `final` are further names of the same files. Raises CheckpointFailed.
         """
         if self._saved is not None and self._saved[0] == trainer.step:
             return self._saved[1]
-        name = trainer.checkpoint()
-        self._saved = trainer.step, name
+        try:
+            name = trainer.checkpoint()
+        except CheckpointFailed as error:
+            raise CheckpointFailed(self._explained(trainer.step, error)) from error
+        self._saved, self._failing = (trainer.step, name), None
         if trainer.world.is_main:
             if trainer.finished:
                 self.store.link(name, "final")
             self.store.prune(self.keep_last)
         return name
+
+    def _explained(self, step: int, error: CheckpointFailed) -> str:
+        """One line: what could not be written, why, and what there is to go on from."""
+        if isinstance(error.__cause__, DiskFull):
+            return str(error.__cause__)  # it says so, and how much room is needed
+        newest = self.store.latest(report=lambda line: None)
+        kept = "there is no earlier checkpoint" if newest is None else f"checkpoint {newest.name} is intact"
+        return f"{self.store.root / step_name(step)}: cannot be written: {error}; {kept}"
 
     def keep_best(self, trainer: Trainer) -> None:
         """If the evaluation of this step is the best so far, checkpoint, and call that `best`."""

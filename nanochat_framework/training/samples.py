@@ -18,7 +18,7 @@ from nanochat_framework.inference.engine import TextGenerator
 from nanochat_framework.inference.prefix import check_prompt
 from nanochat_framework.inference.settings import GenerationSettings, SamplingSettings
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.jsonlines import JsonLinesWriter
+from nanochat_framework.runs.outage import Outage, PatientWriter
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 _AT_A_TIME = 16
@@ -34,9 +34,16 @@ class SampleCallback(Callback):
 
     priority = 35  # after the evaluation, before the checkpoint
 
-    def __init__(self, section: SampleSection, run: RunDirectory, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        section: SampleSection,
+        run: RunDirectory,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        outage: Outage,
+    ) -> None:
         """Raises UsageError for a prompt that the model cannot read."""
-        self.section, self.run = section, run
+        self.section, self.run, self._outage = section, run, outage
         self._generator = TextGenerator(model, tokenizer)
         self._prompts = [self._generator.prompt(text) for text in section.prompts]
         for number, prompt in enumerate(self._prompts):
@@ -46,7 +53,7 @@ class SampleCallback(Callback):
                 raise UsageError(f"sample.prompts.{number}: {error}") from None
         sampling = SamplingSettings(temperature=section.temperature, seed=section.seed)
         self._settings = GenerationSettings(section.max_tokens, sampling)
-        self._writer: JsonLinesWriter | None = None
+        self._writer: PatientWriter | None = None
         self._written_at: int | None = None
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -68,7 +75,7 @@ class SampleCallback(Callback):
         samples = self._sample(trainer)
         self._written_at = trainer.step
         if self._writer is None:
-            self._writer = JsonLinesWriter(self.run.samples)
+            self._writer = PatientWriter(self.run.samples, self._outage)
         head = {"attempt": trainer.events.attempt, "step": trainer.step, "time": time.time(), "tokens": trainer.tokens}
         for sample in samples:
             self._writer.write({**head, **sample})

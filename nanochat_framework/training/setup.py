@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog, begin_attempt
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.runs.outage import Outage
 from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.tracking import Trackers
@@ -45,9 +45,9 @@ from nanochat_framework.training.checkpoint import (
 from nanochat_framework.training.control import ControlCallback
 from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.monitor import MonitorCallback
+from nanochat_framework.training.narration import Narration
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
-    ProgressCallback,
     SignalCallback,
     StatusCallback,
     TrackerCallback,
@@ -76,7 +76,7 @@ class Prepared:
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal, unless the run is quiet, and train.log."""
-        self.reporting.say(text)
+        self.reporting.narration.say(text)
 
 
 def choose_device(name: str) -> torch.device:
@@ -138,14 +138,15 @@ def prepare(
         take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
     settings = module.settings
-    samples = _samples(config, run, module, data)
-    narrators = [] if quiet else [ProgressCallback(settings)]
-    if log is not None and not log.twin_of_stderr:
-        narrators.append(ProgressCallback(settings, log))
-    reporting = _reporting(config, narrators, run, store, world, step, log)
+    narration = Narration(settings, quiet=quiet, log=log)
+    outage = Outage(run.path, narration.warn)
+    samples = _samples(config, run, module, data, outage)
+    reporting = _reporting(config, run, store, world, step, narration, outage)
     events, metrics = reporting.events, reporting.metrics
     signals, evaluation, logged = SignalCallback(), EvaluationCallback(settings), MetricsCallback(settings)
-    checkpoints = CheckpointCallback(store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation)
+    checkpoints = CheckpointCallback(
+        store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation, warn=narration.warn
+    )
     control = ControlCallback(
         run,
         inbox,
@@ -155,18 +156,18 @@ def prepare(
         checkpoints=checkpoints,
         samples=samples,
         status=reporting.status,
-        say=reporting.say,
+        say=narration.say,
     )
 
-    def save(trainer: Trainer) -> str:
+    def save(trainer: Trainer) -> None:
         saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt)
         name = step_name(trainer.step)
         if not world.is_main:
-            return name
+            return
         metrics.sync()  # what a checkpoint stands on must be on the disk before it
+        events.sync()
         store.write(name, lambda folder: write_checkpoint(folder, module, saved, data.tokenizer_path))
         events.write("checkpoint", step=trainer.step, name=name)
-        return name
 
     trainer = Trainer(
         module,
@@ -202,8 +203,8 @@ class Reporting:
 
     events: EventLog
     metrics: MetricsLog
+    narration: Narration
     status: StatusFile | None = None
-    narrators: Sequence[ProgressCallback] = ()
     trackers: Trackers | None = None
 
     @property
@@ -211,60 +212,49 @@ class Reporting:
         """Those that report."""
         status = None if self.status is None else StatusCallback(self.status)
         trackers = None if self.trackers is None else TrackerCallback(self.trackers)
-        return [callback for callback in (status, *self.narrators, trackers) if callback is not None]
+        return [callback for callback in (status, *self.narration.progress, trackers) if callback is not None]
 
     def monitor(self, section: MonitorSection, run: RunDirectory, metrics: MetricsCallback) -> list[Callback]:
         """What watches the run, in process 0; alerts are told even where the run is quiet."""
         if self.status is None:
             return []
-        return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=self.warn)]
-
-    def say(self, text: str) -> None:
-        """Tell the person at the terminal, unless the run is quiet, and train.log."""
-        for narrator in self.narrators:
-            narrator.say(text)
-
-    def warn(self, text: str) -> None:
-        """Tell the person even where the run is quiet, and train.log."""
-        self.say(text)
-        if not any(narrator.stream is sys.stderr for narrator in self.narrators):
-            print(text, file=sys.stderr)
+        return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=self.narration.warn)]
 
 
 def _reporting(
     config: RunConfig,
-    narrators: Sequence[ProgressCallback],
     run: RunDirectory,
     store: CheckpointStore,
     world: World,
     step: int,
-    log: TrainLog | None,
+    narration: Narration,
+    outage: Outage,
 ) -> Reporting:
     """Begin an attempt."""
     if not world.is_main:
         attempt = int(world.from_main(int))
-        return Reporting(SilentEvents(attempt), SilentMetrics(attempt))
+        return Reporting(SilentEvents(attempt), SilentMetrics(attempt), narration)
 
     def begin() -> int:
         built.extend((selected.name, selected.build()) for selected in config.tracker)
         store.rewind(step)
-        opened.append(begin_attempt(run.events, step))
+        opened.append(begin_attempt(run.events, step, outage))
         return opened[0].attempt
 
     built: list[tuple[str, Tracker]] = []
     opened: list[EventLog] = []
     attempt = int(world.from_main(begin))
-    status = StatusFile(run.status)
+    status = StatusFile(run.status, outage)
     status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
-    if log is not None:
-        log.begin(attempt)
-    events, metrics = opened[0], MetricsLog(run.metrics, attempt)
+    if narration.log is not None:
+        narration.log.begin(attempt)
+    events, metrics = opened[0], MetricsLog(run.metrics, attempt, outage)
     if not built:
-        return Reporting(events, metrics, status, narrators)
+        return Reporting(events, metrics, narration, status)
     tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
     trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events))
     events.listener, metrics.listener = trackers.event, trackers.metrics
-    return Reporting(events, metrics, status, narrators, trackers)
+    return Reporting(events, metrics, narration, status, trackers)
 
 
 def _report_tracker(events: EventLog, name: str, error: BaseException, *, switched_off: bool) -> None:
@@ -276,13 +266,15 @@ def _report_tracker(events: EventLog, name: str, error: BaseException, *, switch
         events.write("tracker_error", tracker=name, error=what, switched_off=switched_off)
 
 
-def _samples(config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData) -> SampleCallback | None:
+def _samples(
+    config: RunConfig, run: RunDirectory, module: TrainModule, data: TrainingData, outage: Outage
+) -> SampleCallback | None:
     """Raises UsageError where `[sample]` asks for texts of data that is none."""
     if not config.sample.prompts:
         return None
     if data.tokenizer is None:
         raise UsageError("sample.prompts: the data has no tokenizer (it is no text), so the model cannot write any")
-    return SampleCallback(config.sample, run, module.model, data.tokenizer)
+    return SampleCallback(config.sample, run, module.model, data.tokenizer, outage)
 
 
 def _time_limit(config: RunConfig, run: RunDirectory) -> list[Callback]:

@@ -8,13 +8,20 @@ from typing import Any, Literal
 
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.data.loader import PrefetchLoader
+from nanochat_framework.errors import NanochatError
+from nanochat_framework.runs.atomic import system_reason
+from nanochat_framework.runs.checkpoint_store import step_name
 from nanochat_framework.runs.events import EventLog
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.training.callbacks import CallbackList
 from nanochat_framework.training.evaluation import HeldOut
 from nanochat_framework.training.train_module import StepResult, TrainModule
 
-__all__ = ["StepResult", "Trainer"]
+__all__ = ["CheckpointFailed", "StepResult", "Trainer"]
+
+
+class CheckpointFailed(NanochatError):
+    """A checkpoint's files could not be written; the message says why."""
 
 
 class Trainer:
@@ -34,7 +41,7 @@ class Trainer:
         held_out: HeldOut | None,
         metrics: MetricsLog,
         events: EventLog,
-        save: Callable[[Trainer], str],
+        save: Callable[[Trainer], None],
         callbacks: Iterable[Callback],
         step: int = 0,
         tokens: int = 0,
@@ -96,9 +103,22 @@ class Trainer:
         return scores
 
     def checkpoint(self) -> str:
-        """Write a checkpoint of the present step; returns its name."""
-        name = self._save(self)
-        self.world.barrier()
+        """Write a checkpoint of the present step; returns its name.
+
+        Raises CheckpointFailed, in every process, if its files cannot be written.
+        """
+        name = step_name(self.step)
+        failure: tuple[str, Exception] | None = None
+        try:
+            self._save(self)
+        except Exception as error:
+            reason = system_reason(error)
+            if reason is None:
+                raise
+            failure = reason, error
+        told = self.world.agreed(None if failure is None else failure[0])
+        if told is not None:
+            raise CheckpointFailed(told) from (None if failure is None else failure[1])
         self.callbacks.call("after_checkpoint", self, name)
         return name
 

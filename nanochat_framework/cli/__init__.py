@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("config", "check, show or compare configurations; the schema that editors read"),
         "components": ("components", "list the parts a TOML file can name, and their settings"),
         "doctor": ("doctor", "look for what is missing or in the way on this machine, and say what to do"),
+        "completion": ("completion", "print the script that makes Tab complete nanochat in bash, zsh or fish"),
         "plugins": ("plugins", "list what is installed, check it, begin a plugin of your own"),
     },
 }
@@ -52,8 +53,9 @@ examples:
   nanochat export first --to gguf --output first.gguf --check
   nanochat generate first.gguf --prompt "import os"
 
-`nanochat COMMAND --help` explains a command, `nanochat --version` says which nanochat this is. Exit codes: 0 done,
-1 failed, 2 bad usage or configuration, 3 stopped on request, 4 plugin missing.
+`nanochat COMMAND --help` explains a command, `nanochat --version` says which nanochat this is, `nanochat completion bash`
+(or zsh, fish) makes Tab complete commands, options, presets and runs. Exit codes: 0 done, 1 failed, 2 bad usage or
+configuration, 3 stopped on request, 4 plugin missing.
 """
 
 
@@ -110,6 +112,10 @@ def _drop_unwritable() -> None:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what Tab should show
+        from nanochat_framework.cli.completion_answers import answer
+
+        return answer()
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(), end="")
         return 0

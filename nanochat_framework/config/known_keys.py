@@ -39,20 +39,20 @@ class KnownKeys:
     """Keys by owner: `[train]`, `optimizer muon`."""
 
     def __init__(self, data: Mapping[str, Any], registry: Registry) -> None:
-        self._owners = {f"[{name}]": Owner(f"[{name}]", keys) for name, keys in _sections()}
-        self._owners["[phase]"] = Owner("[[data.phase]]", _descriptions(PhaseSection))
+        self._owners = {f"[{name}]": Owner(f"[{name}]", keys) for name, keys in section_keys()}
+        self._owners["[phase]"] = Owner("[[data.phase]]", descriptions(PhaseSection))
         self._homes: dict[str, Owner] = {f"under {owner.label}": owner for owner in self._owners.values()}
         self._homes["at the top of a file, before any [table]"] = Owner("a file", {EXTENDS: "The file below this one."})
         for key, name in _named(data):
             kind = _KINDS.get(key, key)
             try:
-                keys = _descriptions(registry.get(kind, name).config_class())
+                keys = descriptions(registry.get(kind, name).config_class())
             except (Exception, SystemExit):  # unknown or broken: validation has said so
                 continue
             self._add_tables_within(registry.get(kind, name).config_class())
             if key in _RULES:
                 self._add_tables_within(_RULES[key])
-                keys = {**_descriptions(_RULES[key]), **keys}
+                keys = {**descriptions(_RULES[key]), **keys}
             label = f"{kind} {name}"
             self._owners[f"{key} {name}"] = Owner(label, keys)
             header = section_header(kind) if kind in RunConfig.model_fields else label
@@ -63,7 +63,7 @@ class KnownKeys:
         for name, field in model.model_fields.items():
             for kind in (field.annotation, *get_args(field.annotation)):
                 if isinstance(kind, type) and issubclass(kind, BaseModel):
-                    self._owners.setdefault(f"[{name}]", Owner(name, _descriptions(kind)))
+                    self._owners.setdefault(f"[{name}]", Owner(name, descriptions(kind)))
 
     def owner(self, section: str, name: Any) -> Owner:
         """The owner of a table found under the key `section` that names the component `name`."""
@@ -86,13 +86,15 @@ def section_header(section: str) -> str:
     return f"[[{section}]]" if is_array_of_tables(section) else f"[{section}]"
 
 
-def _sections() -> Iterator[tuple[str, dict[str, str]]]:
+def section_keys() -> Iterator[tuple[str, dict[str, str]]]:
+    """Each section that is a plain table, with its keys and their descriptions."""
     for name, field in RunConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield name, _descriptions(field.annotation)
+            yield name, descriptions(field.annotation)
 
 
-def _descriptions(model: type[BaseModel]) -> dict[str, str]:
+def descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """The keys of a table with their descriptions."""
     return {name: field.description or "" for name, field in model.model_fields.items() if not field.exclude}
 
 

@@ -6,6 +6,7 @@ A fenced `sh` block is tagged `run` (executed as it stands, all blocks of a page
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -51,7 +52,7 @@ def _planned() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), _planned())
 def test_plan_blocks(page: str, line: str) -> None:
-    program, *arguments = shlex.split(line, comments=True)
+    program, *arguments = _without_redirection(shlex.split(line, comments=True))
     if program == "make":
         targets = re.findall(r"^([\w-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
         assert arguments[0] in targets
@@ -59,6 +60,11 @@ def test_plan_blocks(page: str, line: str) -> None:
         _parse(arguments)
     else:
         assert program in ("git", "cd", "source"), f"{page}: {line}"
+
+
+def _without_redirection(words: list[str]) -> list[str]:
+    """A command's own words: what comes before the first `>`, `>>` or `|`."""
+    return list(itertools.takewhile(lambda word: word not in (">", ">>", "|"), words))
 
 
 def _parse(arguments: list[str]) -> None:

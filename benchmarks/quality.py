@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--threads", type=int, default=0, help="threads of the processor; 0: all")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     registry = load_plugins().registry
@@ -172,6 +173,7 @@ def main() -> None:
     )
     for seed in arguments.seeds:
         overrides = [f"train.steps={arguments.steps}", f"train.seed={seed}", "hardware.device='cpu'"]
+        overrides.append(f"hardware.threads={arguments.threads}")
         overrides.append(f"data.source.path={json.dumps(str(arguments.data / 'tokens.bin'))}")
         config = load_config(arguments.preset, registry=registry, overrides=overrides).config
         configure_process(config, registry)

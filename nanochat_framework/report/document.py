@@ -68,10 +68,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks that only some readers want."""
+    """Blocks that only some readers want; `on_paper`: whether those of a printed report do."""
 
     title: str
     blocks: tuple[Block, ...]
+    on_paper: bool = True
 
 
 Block = Figures | Text | Table | Charts | Code | Sample | Folded

@@ -100,7 +100,7 @@ def _block(block: Block, identity: str) -> Html:
 
 def _folded(block: Folded, identity: str) -> Html:
     inner = (_block(each, f"{identity}f{number}") for number, each in enumerate(block.blocks))
-    return tag("details", tag("summary", block.title), *inner)
+    return tag("details", tag("summary", block.title), *inner, class_=None if block.on_paper else "screen")
 
 
 def _table(block: Table) -> Html:

@@ -354,7 +354,7 @@ def _configuration(found: Gathered) -> Section:
         blocks.append(Folded(name, (Code(source, "toml"),)))
     if found.config:
         resolved = json.dumps(found.config, indent=2)
-        blocks.append(Folded("Resolved, with every default", (Code(resolved, "json"),)))
+        blocks.append(Folded("Resolved, with every default", (Code(resolved, "json"),), on_paper=False))
     return Section("Configuration", tuple(blocks))
 
 

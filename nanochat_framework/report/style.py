@@ -108,7 +108,8 @@ footer {{ margin-top: 3.5rem; padding-top: 0.9rem; border-top: 1px solid var(--h
   @page {{ margin: 16mm 15mm }}
   body {{ font-size: 9.5pt }}
   main {{ max-width: none; padding: 0 }}
-  nav, .twin {{ display: none }}
+  nav, .twin, .screen {{ display: none }}
+  footer {{ break-before: avoid }}
   section {{ margin-top: 1.6rem }}
   h2 {{ break-after: avoid; font-size: 14pt; margin-bottom: 0.7rem }}
   figure, tr, .figures div {{ break-inside: avoid }}

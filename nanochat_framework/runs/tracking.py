@@ -20,7 +20,7 @@ QUEUE_LIMIT = 2000
 MAX_ERRORS = 3
 RETRY_SECONDS = 2.0
 """Between two tries to open a tracker."""
-FLUSH_SECONDS = 20.0
+FLUSH_SECONDS, HURRIED_SECONDS = 20.0, 2.0
 Report = Callable[..., None]
 """Takes (tracker name, error) and whether the tracker is `switched_off`."""
 

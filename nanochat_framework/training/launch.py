@@ -160,7 +160,7 @@ def _train(
                 quiet=quiet,
                 log=logs[0] if logs else None,
             )
-            held.callback(prepared.close)
+            held.push(prepared.close)
             _introduce(prepared)
             prepared.trainer.run()
             return _conclude(prepared)

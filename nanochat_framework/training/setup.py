@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +28,7 @@ from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.outage import Outage
 from nanochat_framework.runs.silent import SilentEvents, SilentMetrics
 from nanochat_framework.runs.status import StatusFile
-from nanochat_framework.runs.tracking import Trackers
+from nanochat_framework.runs.tracking import FLUSH_SECONDS, HURRIED_SECONDS, Trackers
 from nanochat_framework.runs.train_log import TrainLog
 from nanochat_framework.training.builtin_callbacks import (
     EvaluationCallback,
@@ -69,10 +68,11 @@ class Prepared:
     store: CheckpointStore
     reporting: Reporting
 
-    def close(self) -> None:
-        """Let the trackers write what waits; to be called after the last event."""
+    def close(self, error: type[BaseException] | None, *_: object) -> None:
+        """Let the trackers write what waits, after the last event; who interrupts a run twice does not want to wait."""
         if self.reporting.trackers is not None:
-            self.reporting.trackers.close()
+            hurried = error is not None and issubclass(error, KeyboardInterrupt)
+            self.reporting.trackers.close(HURRIED_SECONDS if hurried else FLUSH_SECONDS)
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal, unless the run is quiet, and train.log."""
@@ -252,16 +252,18 @@ def _reporting(
     if not built:
         return Reporting(events, metrics, narration, status)
     tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
-    trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events))
+    trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events, narration))
     events.listener, metrics.listener = trackers.event, trackers.metrics
     return Reporting(events, metrics, narration, status, trackers)
 
 
-def _report_tracker(events: EventLog, name: str, error: BaseException, *, switched_off: bool) -> None:
+def _report_tracker(
+    events: EventLog, narration: Narration, name: str, error: BaseException, *, switched_off: bool
+) -> None:
     """Say that a tracker failed, here and in events.jsonl; the training goes on."""
     reason = (str(error).splitlines() or [""])[0]
     what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    print(f"tracker {name}: {what}{'; it is switched off' if switched_off else ''}", file=sys.stderr)
+    narration.warn(f"tracker {name}: {what}{'; it is switched off' if switched_off else ''}")
     with contextlib.suppress(OSError, NanochatError):
         events.write("tracker_error", tracker=name, error=what, switched_off=switched_off)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import tomli_w
 
 from nanochat_framework.cli import main
 from nanochat_framework.runs.metrics import read_metrics
+from nanochat_framework.training.train_module import StepResult, TrainModule
 from nanochat_trackers.csv_file import CsvTracker
 from tests.conftest import tiny_dict
 
@@ -56,6 +58,30 @@ def test_a_failing_tracker_costs_three_lines(
     errors = [event for event in events if event["kind"] == "tracker_error"]
     assert [event["switched_off"] for event in errors] == [False, False, True]
     assert json.loads((tmp_path / "one" / "status.json").read_text())["state"] == "finished"
+
+
+def test_an_interrupted_run_does_not_wait_for_a_tracker_that_hangs(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go_on, entered = threading.Event(), threading.Event()
+
+    def hang(self: CsvTracker, step: int, record: Any) -> None:
+        entered.set()
+        go_on.wait(60)
+
+    def interrupt(self: TrainModule, batches: Any, number: int) -> StepResult:
+        if number == 3:
+            assert entered.wait(60)
+            raise KeyboardInterrupt
+        return step(self, batches, number)
+
+    step = TrainModule.step
+    monkeypatch.setattr(CsvTracker, "metrics", hang)
+    monkeypatch.setattr(TrainModule, "step", interrupt)
+    monkeypatch.setattr("nanochat_framework.training.setup.HURRIED_SECONDS", 0.1)
+    assert main(["train", str(config), "--run", "one", "--runs-dir", str(tmp_path), "--quiet"]) == 130
+    go_on.set()
+    assert "were not written within 0.1 s" in capsys.readouterr().err
 
 
 def test_a_missing_package_stops_the_run_before_it_is_there(

@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DIR ?= demo
 
-.PHONY: help env demo test test-all test-full lint clean
+.PHONY: help env demo test test-all test-full lint docs clean
 
 help:
 	@echo "make demo      train a small ternary model on the Python standard library (about 10 minutes on 2 cores)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-all  the slow tests too"
 	@echo "make test-full the laws over every way of putting parts together"
 	@echo "make lint      ruff, mypy, import contracts, presets against their schema"
+	@echo "make docs      the site of the documents, in build/site; a link that leads nowhere fails it"
 	@echo "make env       only the environment, in .venv"
 	@echo "make clean     remove .venv and the demo's output"
 
@@ -44,6 +45,9 @@ lint: env
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/tombi lint --offline --quiet configs
+
+docs: env
+	@$(BIN)/python docs/site/build.py
 
 clean:
 	rm -rf .venv "$(DEMO_DIR)" build *.egg-info

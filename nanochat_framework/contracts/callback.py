@@ -1,4 +1,18 @@
-"""Contract of a callback: everything optional that happens beside the training loop."""
+"""Contract of a callback: everything optional that happens beside the training loop.
+
+::
+
+    class LossAlarm(Callback):
+        def __init__(self, config: LossAlarmConfig) -> None:
+            self.limit = config.limit
+
+        def after_step(self, trainer: Trainer, result: StepResult) -> None:
+            if result.losses["loss"] > self.limit:  # nats per token
+                trainer.request_stop(f"the loss is above {self.limit}")
+
+and `[[callback]] name = "vendor/loss_alarm"` in the TOML file. What needs neither settings, nor state, nor the model is
+simpler as an event hook (`plugins.api`).
+"""
 
 from __future__ import annotations
 
@@ -11,32 +25,45 @@ if TYPE_CHECKING:
 class Callback:
     """Called by the trainer at fixed points; each method may be left out. Factory: `build(config)`.
 
-    Callbacks run in order of `priority`, lowest first. What `state` returns (plain JSON data) is in every checkpoint
-    and comes back through `load_state` on resume.
+    Callbacks run in order of `priority`, lowest first: ours log at 10, evaluate at 30, checkpoint at 40 and write the
+    status at 90. What `state` returns (plain JSON data) is in every checkpoint and comes back through `load_state` on
+    resume, before `on_start`. Where several processes train together each has its own callbacks; `trainer.world.is_main`
+    is true in one of them.
+
+    What a callback raises does not stop the training: it is told in a line on stderr and in events.jsonl
+    (`callback_error`), and after three errors the callback is switched off until the next start. Two things do stop it: a
+    UsageError in `on_start`, which says that the settings cannot be met, and any error of a callback that is `essential`.
+    A callback that wants an end asks for it with `trainer.request_stop`.
     """
 
     priority: int = 100
+    """Place in the order of callbacks; lowest first."""
+    essential: bool = False
+    """Whether a training without it is worth nothing, so that its errors stop the training: as for checkpoints."""
 
     def on_start(self, trainer: Trainer) -> None:
-        """Before the first step of this attempt; the trainer is complete and, on resume, restored."""
+        """Before the first step of this attempt; the trainer is complete and, on resume, restored.
+
+        `trainer.module.model` is the model, `trainer.step` the steps taken, `trainer.total_steps` all of them.
+        """
 
     def before_step(self, trainer: Trainer) -> None:
         """Before step `trainer.step + 1`."""
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
-        """After step `result.step`."""
+        """After step `result.step`, its weights updated: `result.losses` has the means by name, in nats per token."""
 
     def after_evaluation(self, trainer: Trainer, scores: dict[str, float]) -> None:
-        """After held-out evaluation, with its metrics."""
+        """After held-out evaluation, with its metrics by name (`eval/loss`, nats per token, ...)."""
 
     def after_samples(self, trainer: Trainer, samples: list[dict[str, Any]]) -> None:
         """After texts were sampled (`[sample]`): `prompt`, `text` and more of each; in process 0 only."""
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
-        """After a checkpoint was written and renamed."""
+        """After a checkpoint was written and renamed: the folder `checkpoints/<name>` of the run is whole."""
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
-        """After the last step, or when an error ends the run."""
+        """After the last step, or when an error ends the run; `error` is None where it ended as it should."""
 
     def state(self) -> dict[str, Any]:
         """What a resume needs, as plain JSON data."""

@@ -11,7 +11,7 @@ A plugin module needs three names from here::
         registrar.optimizer("vendor/name", config=".config:NameConfig", factory=".name:build_name", summary="...")
 """
 
-from nanochat_framework.plugins.api import PLUGIN_API_VERSION, hookimpl
+from nanochat_framework.plugins.api import PLUGIN_API_VERSION, Panel, RunFacts, hookimpl
 from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.kinds import KINDS, Kind
 from nanochat_framework.plugins.loader import PluginHost, PluginStatus, load_plugins
@@ -23,10 +23,12 @@ __all__ = [
     "PLUGIN_API_VERSION",
     "Component",
     "Kind",
+    "Panel",
     "PluginHost",
     "PluginStatus",
     "Registrar",
     "Registry",
+    "RunFacts",
     "UnknownComponent",
     "hookimpl",
     "load_plugins",

@@ -100,6 +100,8 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, *, environ: Mapping
     for status in host.plugins:
         if status.state != "ok":
             host.registry.note_unavailable(status.line())
+        if status.state == "failed" and manager.has_plugin(status.name):  # none of its hooks is called either
+            manager.unregister(name=status.name)
     host.registry.freeze()
     return host
 

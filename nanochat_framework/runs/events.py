@@ -30,6 +30,8 @@ Kind = Literal[
     "acknowledged",
     "set",
     "tracker_error",
+    "callback_error",
+    "plugin_error",
     "stopped",
     "finished",
     "failed",

@@ -16,6 +16,7 @@ class MetricsCallback(Callback):
     """Writes the training metrics every `log_every` steps, at the first step and at the last."""
 
     priority = 10
+    essential = True
 
     def __init__(self, settings: LiveSettings) -> None:
         self.settings = settings
@@ -74,6 +75,7 @@ class SkippedStepsCallback(Callback):
     """Reports skipped steps, and fails the run when too many in a row were not finite."""
 
     priority = 20
+    essential = True
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -111,6 +113,7 @@ class EvaluationCallback(Callback):
     """Held-out evaluation every `every` steps and after the last; remembers the best loss."""
 
     priority = 30
+    essential = True
 
     def __init__(self, settings: LiveSettings) -> None:
         self.settings = settings

@@ -31,6 +31,7 @@ class ControlCallback(Callback):
     """Carries requests out, in their order, after everything else that a step brings (metrics, evaluation, checkpoint)."""
 
     priority = 45
+    essential = True
 
     def __init__(
         self,

@@ -80,8 +80,12 @@ def forgotten_if_refused(run: RunDirectory) -> Iterator[None]:
         refused = False
         raise
     finally:
-        if refused and not run.metrics.exists():
+        if refused and _has_no_metrics(run):
             shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _has_no_metrics(run: RunDirectory) -> bool:
+    return not run.metrics.exists() or run.metrics.stat().st_size == 0
 
 
 def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bool) -> int:
@@ -93,7 +97,7 @@ def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bo
         status = StatusFile(run.status)
         status.update(state="failed", error=str(error))
         raise type(error)(f"{error}; `nanochat resume {run.path}` goes on from the newest checkpoint") from None
-    if code == UsageError.exit_code and not run.metrics.exists():
+    if code == UsageError.exit_code and _has_no_metrics(run):
         shutil.rmtree(run.path, ignore_errors=True)
     return code
 
@@ -159,6 +163,7 @@ def _train(
                 world=world,
                 quiet=quiet,
                 log=logs[0] if logs else None,
+                hooks=host.manager,
             )
             held.push(prepared.close)
             _introduce(prepared)

@@ -32,6 +32,7 @@ class SignalCallback(Callback):
     """First SIGINT or SIGTERM: finish the step, checkpoint, stop. Second: abort now."""
 
     priority = 5
+    essential = True
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -71,6 +72,7 @@ class CheckpointCallback(Callback):
     """Writes checkpoints when they are due, when held-out loss is the best so far, and at the end."""
 
     priority = 40
+    essential = True
 
     def __init__(
         self,
@@ -158,6 +160,7 @@ class StatusCallback(Callback):
     """Keeps status.json: the state, the step, a heartbeat at most once a second."""
 
     priority = 90
+    essential = True
 
     def __init__(self, status: StatusFile) -> None:
         self.status = status

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pluggy
 import torch
 
 from nanochat_framework.config.run_config import MonitorSection, RunConfig
@@ -18,11 +19,14 @@ from nanochat_framework.data.loader import PrefetchLoader
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.kernels.table import KernelTable, activate
 from nanochat_framework.machine.cpu import usable_cores
+from nanochat_framework.plugins.api import RunFacts
+from nanochat_framework.plugins.faults import fault
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.control import ControlInbox, answered
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog, begin_attempt
+from nanochat_framework.runs.events import Kind as EventKind
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.outage import Outage
@@ -45,6 +49,7 @@ from nanochat_framework.training.control import ControlCallback
 from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.monitor import MonitorCallback
 from nanochat_framework.training.narration import Narration
+from nanochat_framework.training.plugin_events import PluginEventsCallback
 from nanochat_framework.training.run_callbacks import (
     CheckpointCallback,
     SignalCallback,
@@ -119,8 +124,11 @@ def prepare(
     world: World,
     quiet: bool,
     log: TrainLog | None = None,
+    hooks: pluggy.PluginManager | None = None,
 ) -> Prepared:
     """Open the data, build the model, take the checkpoint back, and put the loop together.
+
+    `hooks` has the plugins that are told of the training's events.
 
     Raises UsageError for data, vocabulary or checkpoint that do not fit the configuration.
     """
@@ -188,7 +196,9 @@ def prepare(
             *reporting.callbacks,
             *reporting.monitor(config.monitor, run, logged),
             *_configured_callbacks(config),
+            *_plugin_events(hooks, config, run, reporting),
         ],
+        report=reporting.failure,
         step=step,
         tokens=int(meta["tokens"]) if meta else 0,
     )
@@ -219,6 +229,16 @@ class Reporting:
         if self.status is None:
             return []
         return [MonitorCallback(section, run, metrics=metrics, status=self.status, say=self.narration.warn)]
+
+    def failure(self, kind: str, name: str, where: str, error: BaseException, *, switched_off: bool) -> None:
+        """Say that a callback or a plugin's hook raised, here and in events.jsonl; the training goes on."""
+        if self.status is None:
+            return
+        what = fault(error)
+        self.narration.warn(f"{kind} {name}: {where}: {what}{'; it is switched off' if switched_off else ''}")
+        with contextlib.suppress(OSError, NanochatError):
+            event: EventKind = "plugin_error" if kind == "plugin" else "callback_error"
+            self.events.write(event, **{kind: name}, hook=where, error=what, switched_off=switched_off)
 
 
 def _reporting(
@@ -282,6 +302,16 @@ def _samples(
 def _time_limit(config: RunConfig, run: RunDirectory) -> list[Callback]:
     hours = config.train.max_hours
     return [] if hours is None else [TimeLimitCallback(hours, fixed_before(read(run.events)))]
+
+
+def _plugin_events(
+    hooks: pluggy.PluginManager | None, config: RunConfig, run: RunDirectory, reporting: Reporting
+) -> list[Callback]:
+    """What tells plugins of the training, in process 0."""
+    if hooks is None or reporting.status is None:
+        return []
+    facts = RunFacts(run.path.absolute(), run.name, reporting.events.attempt, config.to_dict())
+    return [PluginEventsCallback(hooks, facts, reporting.failure)]
 
 
 def _configured_callbacks(config: RunConfig) -> list[Callback]:

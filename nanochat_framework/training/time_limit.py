@@ -60,6 +60,7 @@ class TimeLimitCallback(Callback):
     """
 
     priority = 3  # before whatever asks if this step was the last
+    essential = True
 
     def __init__(self, max_hours: float, fixed: Fixed | None) -> None:
         self.limit = 3600.0 * max_hours

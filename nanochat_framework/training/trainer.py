@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nanochat_framework.contracts.callback import Callback
 from nanochat_framework.data.loader import PrefetchLoader
 from nanochat_framework.errors import NanochatError
+from nanochat_framework.plugins.guard import Report
 from nanochat_framework.runs.atomic import system_reason
 from nanochat_framework.runs.checkpoint_store import step_name
 from nanochat_framework.runs.events import EventLog
@@ -30,7 +31,7 @@ class Trainer:
     Callbacks may read everything here, write metrics through `log` and events through `events`, ask for an end with
     `request_stop`, and write a checkpoint with `checkpoint`. Where several processes train together each has its own
     callbacks, and these calls are made by all of them or by none: what depends on a clock or a signal is settled with
-    `world` first. Logs write in process 0 only.
+    `world` first. Logs write in process 0 only. `report` takes the errors of callbacks that are not essential.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Trainer:
         events: EventLog,
         save: Callable[[Trainer], None],
         callbacks: Iterable[Callback],
+        report: Report,
         step: int = 0,
         tokens: int = 0,
     ) -> None:
         self.module, self.loader, self.held_out = module, loader, held_out
         self.metrics, self.events, self._save = metrics, events, save
-        self.callbacks = CallbackList(callbacks)
+        self.callbacks = CallbackList(callbacks, report)
         self.step, self.tokens = step, tokens
         self.world = module.world
         self.total_steps = module.config.train.steps

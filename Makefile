@@ -44,6 +44,7 @@ lint: env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --config tui/importlinter.toml
 	@$(BIN)/tombi lint --offline --quiet configs
 
 docs: env

@@ -1,0 +1,172 @@
+"""What drawing a loss curve costs: our chart beside textual-plotext and textual-plot, and the dashboard's first paint.
+
+    pip install textual-plotext textual-plot       (both optional; what is missing is left out)
+    python benchmarks/dashboard.py [--rounds 9]
+
+A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
+headless, 160 x 45 cells. Times are CPU time of the process, medians over rounds in which all take turns. The others
+are measured twice: with every point, as their documentation does it, and with the points thinned to the least and the
+greatest of each of 320 columns first (what the thinning costs is counted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import math
+import random
+import statistics
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+from textual.app import App, ComposeResult
+from textual.widget import Widget
+
+from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.series import Series
+from nanochat_tui.charts.view import View
+from nanochat_tui.charts.widget import Chart
+
+WIDTH, HEIGHT, COLUMNS = 160, 45, 320
+SIZES = (10_000, 100_000)
+
+
+def loss(step: int, noise: random.Random) -> float:
+    """A loss curve with noise and now and then a spike."""
+    return 2.5 + 8 * math.exp(-step / 4000) + noise.gauss(0, 0.08) + (3.0 if noise.random() < 1e-4 else 0.0)
+
+
+def thinned(xs: list[float], ys: list[float]) -> tuple[list[float], list[float]]:
+    """Least and greatest of each column, in their order."""
+    kept_x, kept_y = [], []
+    share = len(ys) / COLUMNS
+    for column in range(COLUMNS):
+        part = range(int(column * share), max(int((column + 1) * share), int(column * share) + 1))
+        for index in sorted({min(part, key=ys.__getitem__), max(part, key=ys.__getitem__)}):
+            kept_x.append(xs[index])
+            kept_y.append(ys[index])
+    return kept_x, kept_y
+
+
+class Ours:
+    """Our chart; with `smoothing` it draws two lines."""
+
+    def __init__(self, points: list[float], smoothing: float) -> None:
+        self.series = Series()
+        for step, value in enumerate(points):
+            self.series.put(step, step, step, value)
+        self.widget = Chart("loss", [Curve(self.series, "train")], View(smoothing=smoothing))
+
+    def add(self, value: float) -> None:
+        """One more point."""
+        step = len(self.series)
+        self.series.put(step, step, step, value)
+        self.widget.update()
+
+
+class Theirs:
+    """A chart of another package."""
+
+    def __init__(
+        self, points: list[float], thin: bool, make: Callable[[], Any], plot: Callable[[Any, Any, Any], None]
+    ) -> None:
+        self.xs, self.ys, self.thin, self.plot = [float(x) for x in range(len(points))], list(points), thin, plot
+        self.widget = make()
+
+    def add(self, value: float) -> None:
+        """One more point."""
+        self.xs.append(float(len(self.xs)))
+        self.ys.append(value)
+        xs, ys = thinned(self.xs, self.ys) if self.thin else (self.xs, self.ys)
+        self.plot(self.widget, xs, ys)
+
+
+def plotext(points: list[float], thin: bool) -> Theirs:
+    """textual-plotext, braille."""
+    from textual_plotext import PlotextPlot
+
+    def plot(widget: Any, xs: list[float], ys: list[float]) -> None:
+        widget.plt.clear_data()
+        widget.plt.plot(xs, ys, marker="braille")
+        widget.refresh()
+
+    return Theirs(points, thin, PlotextPlot, plot)
+
+
+def textual_plot(points: list[float], thin: bool) -> Theirs:
+    """textual-plot, braille."""
+    from textual_plot import HiResMode, PlotWidget
+
+    def plot(widget: Any, xs: list[float], ys: list[float]) -> None:
+        widget.clear()
+        widget.plot(xs, ys, hires_mode=HiResMode.BRAILLE)
+
+    return Theirs(points, thin, PlotWidget, plot)
+
+
+def candidates(points: list[float]) -> dict[str, Any]:
+    """Those that are installed."""
+    found: dict[str, Any] = {
+        "ours": Ours(points, 0.0),
+        "ours, raw and smoothed": Ours(points, 0.97),
+    }
+    for package, make in (("textual_plotext", plotext), ("textual_plot", textual_plot)):
+        if importlib.util.find_spec(package):
+            found[f"{package.replace('_', '-')}, every point"] = make(points, False)
+            found[f"{package.replace('_', '-')}, thinned"] = make(points, True)
+    return found
+
+
+async def redraw_times(widget: Widget, add: Callable[[float], None], rounds: int) -> list[float]:
+    """CPU milliseconds of each redraw."""
+
+    class Stage(App[None]):
+        CSS = "Screen { overflow: hidden; }"
+
+        def compose(self) -> ComposeResult:
+            yield widget
+
+    noise, times = random.Random(1), []
+    app = Stage()
+    async with app.run_test(size=(WIDTH, HEIGHT)) as pilot:
+        add(2.5)
+        await pilot.pause()
+        for _ in range(rounds):
+            started = process_time()
+            add(loss(10**6, noise))
+            await asyncio.sleep(0)
+            widget.refresh()
+            await pilot.pause()
+            for y in range(widget.size.height):
+                widget.render_line(y)
+            times.append(1000 * (process_time() - started))
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
+    noise = random.Random(0)
+    print(
+        f"| redraw after one new point, {WIDTH} x {HEIGHT} cells | " + " | ".join(f"{n:,} points" for n in SIZES) + " |"
+    )
+    print("|---|" + "---|" * len(SIZES))
+    rows: dict[str, list[str]] = {}
+    for size in SIZES:
+        points = [loss(step, noise) for step in range(size)]
+        names = list(candidates(points))
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(arguments.rounds):
+            for name, candidate in candidates(points).items():
+                times[name] += asyncio.run(redraw_times(candidate.widget, candidate.add, 2))[1:]
+        for name in names:
+            rows.setdefault(name, []).append(f"{statistics.median(times[name]):.1f} ms")
+    for name, cells in rows.items():
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""A line chart as rows of text, each piece with the role by which it gets its colour."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from nanochat_tui.charts import ticks
+from nanochat_tui.charts.canvas import CHARACTERS, Canvas
+from nanochat_tui.charts.pyramid import MinMaxPyramid
+from nanochat_tui.charts.series import Series
+from nanochat_tui.charts.view import View
+
+Piece = tuple[str, str]
+"""Text and its role: title, note, axis, alert, cursor, blank, `line.N` and `faint.N` for the N-th curve."""
+_FULL_HEIGHT, _FULL_WIDTH = 6, 24
+"""From this size on there are axes with labels."""
+HOLE = "×"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart; `label` tells it from the others. One of few points, far apart, is better not smoothed."""
+
+    series: Series
+    label: str
+    smooth: bool = True
+
+
+@dataclass
+class Picture:
+    """Rows of pieces, and where the plot lies in them."""
+
+    rows: list[list[Piece]]
+    left: int = 0
+    width: int = 0
+    span: tuple[float, float] = (0.0, 0.0)
+
+    def place(self, x: int) -> float | None:
+        """What a column of the picture stands for on the x axis; None outside the plot."""
+        if not 0 <= x - self.left < self.width:
+            return None
+        low, high = self.span
+        return low + (x - self.left + 0.5) / self.width * (high - low)
+
+    def text(self) -> str:
+        """Without colours."""
+        return "\n".join("".join(text for text, _ in row).rstrip() for row in self.rows)
+
+
+@dataclass
+class _Column:
+    """What of a curve falls into one column of dots."""
+
+    x: int
+    first: float
+    last: float
+    low: float
+    high: float
+    holes: bool
+
+
+@dataclass
+class _Layer:
+    """One line to draw: its columns, and the point before them (in the unit of the x axis)."""
+
+    role: str
+    columns: list[_Column]
+    before: tuple[float, float] | None = None
+    canvas: Canvas = field(default_factory=lambda: Canvas(0, 0))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The y axis: from values to rows of dots."""
+
+    low: float
+    high: float
+    log: bool
+    n_dots: int
+
+    def row(self, value: float) -> float:
+        """Row of dots, 0 on top."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log10(low), math.log10(high), math.log10(max(value, self.low))
+        return (high - value) / (high - low) * (self.n_dots - 1)
+
+
+def draw(
+    curves: Sequence[Curve],
+    width: int,
+    height: int,
+    view: View,
+    *,
+    title: str,
+    log: bool = False,
+    span: tuple[float, float] | None = None,
+) -> Picture:
+    """The chart in `width` x `height` cells; `span` is the whole x axis where it is more than these curves have."""
+    if width < 1 or height < 1:
+        return Picture([[] for _ in range(max(height, 0))])
+    low, high = view.zoom or span or whole_span(curves, view)
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    full = height >= _FULL_HEIGHT and width >= _FULL_WIDTH
+    plot_height = height - (3 if full else 1)
+    heading = [_heading(curves, width, view, title)]
+    if plot_height < 1:
+        return Picture(heading)
+    labels = _end_labels(curves, view, width) if full else []
+    right = max((len(text) for text, _ in labels), default=0)
+    scale = _scale(curves, view, (low, high), 2 * width, plot_height, log)
+    y_ticks = _y_ticks(scale, plot_height) if full and scale else {}
+    if max(map(len, y_ticks.values()), default=0) > width // 3:
+        y_ticks = {}
+    left = max(map(len, y_ticks.values()), default=0) + 2 if full else 0
+    plot_width = max(width - left - right, 1)
+    layers = list(_layers(curves, view, (low, high), plot_width)) if scale else []
+    rows, end_rows = [[("", "blank")] for _ in range(plot_height)], {}
+    if scale:
+        for layer in layers:
+            layer.canvas = _trace(layer, scale, plot_width, plot_height, (low, high))
+        rows = _composed(layers, plot_width, plot_height, _cursor_cell(view, (low, high), plot_width))
+        end_rows = _label_rows(curves, labels, scale, view, plot_height)
+    holes = {column.x // 2 for layer in layers for column in layer.columns if column.holes}
+    picture = Picture(heading, left, plot_width, (low, high))
+    for number, row in enumerate(rows):
+        gutter = (
+            [(f"{y_ticks[number]:>{left - 2}} ┤" if number in y_ticks else f"{'│':>{left}}", "axis")] if full else []
+        )
+        picture.rows.append([*gutter, *row, *([end_rows[number]] if number in end_rows else [])])
+    if full:
+        picture.rows += _x_axis(view, (low, high), left, plot_width, right, holes)
+    elif holes:
+        picture.rows[-1] = _marked(picture.rows[-1], holes)
+    return picture
+
+
+def whole_span(curves: Sequence[Curve], view: View) -> tuple[float, float]:
+    """From the first to the last point of any of the curves; (0, 1) without points."""
+    places = [curve.series.places[view.axis] for curve in curves if len(curve.series)]
+    return (min(p[0] for p in places), max(p[-1] for p in places)) if places else (0.0, 1.0)
+
+
+def _shown(curve: Curve, view: View) -> MinMaxPyramid:
+    """The values whose line is the curve's own; the raw ones are behind it."""
+    return curve.series.smoothed(view.smoothing if curve.smooth else 0.0)
+
+
+def _heading(curves: Sequence[Curve], width: int, view: View, title: str) -> list[Piece]:
+    """Title on the left; on the right the newest values, or those at the cursor."""
+    values: list[Piece] = []
+    for number, curve in enumerate(curves):
+        index = len(curve.series) - 1 if view.cursor is None else curve.series.at(view.axis, view.cursor)
+        if index is not None and index >= 0:
+            label = f"{curve.label} " if len(curves) > 1 else ""
+            values.append((f"  {label}{ticks.short(_shown(curve, view).values[index])}", f"line.{number}"))
+    if view.cursor is not None:
+        values.insert(0, (f"  {view.axis} {_place(view, view.cursor)}", "note"))
+    while values and len(title) + sum(len(text) for text, _ in values) > width:
+        values.pop(0)
+    space = width - len(title) - sum(len(text) for text, _ in values)
+    return [(title[:width], "title"), (" " * max(space, 0), "blank"), *values]
+
+
+def _place(view: View, place: float) -> str:
+    if view.axis == "time":
+        return ticks.duration(place)
+    return f"{place:,.0f}" if view.axis == "step" else ticks.short(place)
+
+
+def _columns(values: MinMaxPyramid, places: Sequence[float], span: tuple[float, float], n: int) -> Iterator[_Column]:
+    """What falls into each of n columns of dots, for columns that have a point."""
+    low, high = span
+    raw, index = values.values, bisect_left(places, low)
+    stop = bisect_right(places, high)
+    while index < stop:
+        x = min(int((places[index] - low) / (high - low) * n), n - 1)
+        edge = low + (x + 1) * (high - low) / n
+        end = stop if x == n - 1 else max(bisect_left(places, edge, index, stop), index + 1)
+        extent = values.extent(index, end)
+        yield _Column(x, raw[index], raw[end - 1], extent.low, extent.high, extent.holes)
+        index = end
+
+
+def _layers(curves: Sequence[Curve], view: View, span: tuple[float, float], width: int) -> Iterator[_Layer]:
+    """The lowest first: raw values behind smoothed ones, the first curve on top."""
+    for number, curve in reversed(list(enumerate(curves))):
+        places = curve.series.places[view.axis]
+        before = bisect_left(places, span[0]) - 1
+        for role, values in (("faint", curve.series.values), ("line", _shown(curve, view))):
+            if role == "faint" and values is _shown(curve, view):
+                continue
+            layer = _Layer(f"{role}.{number}", list(_columns(values, places, span, 2 * width)))
+            if before >= 0:
+                layer.before = (places[before], values.values[before])
+            yield layer
+
+
+def _scale(
+    curves: Sequence[Curve], view: View, span: tuple[float, float], n: int, height: int, log: bool
+) -> _Scale | None:
+    """A y axis that holds every finite value in sight (of a smoothed curve, too); None if there is none."""
+    lows, highs = [], []
+    for curve in curves:
+        values, places = curve.series.values, curve.series.places[view.axis]
+        extent = values.extent(bisect_left(places, span[0]), bisect_right(places, span[1]))
+        extents = [(extent.low, extent.high)]
+        if log and extent.low <= 0:  # what is not positive has no place: the least of what has one, column by column
+            columns = _columns(values, places, span, n)
+            extents = [(c.low if c.low > 0 else c.high, c.high) for c in columns if c.high > 0]
+        lows += [low for low, high in extents if low <= high]
+        highs += [high for low, high in extents if low <= high]
+    if not lows:
+        return None
+    low, high = min(lows), max(highs)
+    if log:
+        low, high = (low / 1.05, high * 1.05) if high > low else (low / 2, high * 2)
+    else:
+        room = (high - low) * 0.04 or abs(high) * 0.05 or 1.0
+        low, high = low - room if low < 0 or low >= room else 0.0, high + room
+    return _Scale(low, high, log, 4 * height) if math.isfinite(high - low) and high > low else None
+
+
+def _y_ticks(scale: _Scale, height: int) -> dict[int, str]:
+    """Row of cells -> label."""
+    count = max(2, min(height // 2, 7))
+    found = (ticks.logarithmic if scale.log else ticks.linear)(scale.low, scale.high, count)
+    return {round(scale.row(place)) // 4: label for place, label in found}
+
+
+def _trace(layer: _Layer, scale: _Scale, width: int, height: int, span: tuple[float, float]) -> Canvas:
+    """The layer's dots. A line joins neighbours unless a hole is between them."""
+    canvas = Canvas(width, height)
+    previous: tuple[int, float] | None = None
+    if layer.before is not None and _drawable(layer.before[1], scale):
+        x = math.floor((layer.before[0] - span[0]) / (span[1] - span[0]) * 2 * width)
+        previous = (x, scale.row(layer.before[1]))
+    for column in layer.columns:
+        if previous is not None and _drawable(column.first, scale):
+            canvas.line(*previous, column.x, scale.row(column.first))
+        if column.high >= column.low and _drawable(column.high, scale):
+            canvas.vertical(column.x, round(scale.row(column.high)), round(scale.row(column.low)))
+        previous = (column.x, scale.row(column.last)) if _drawable(column.last, scale) else None
+    return canvas
+
+
+def _drawable(value: float, scale: _Scale) -> bool:
+    return math.isfinite(value) and (value > 0 or not scale.log)
+
+
+def _cursor_cell(view: View, span: tuple[float, float], width: int) -> int | None:
+    if view.cursor is None or not span[0] <= view.cursor <= span[1]:
+        return None
+    return min(int((view.cursor - span[0]) / (span[1] - span[0]) * width), width - 1)
+
+
+def _composed(layers: Sequence[_Layer], width: int, height: int, cursor: int | None) -> list[list[Piece]]:
+    """Rows of the plot: in each cell the topmost layer that has a dot there."""
+    drawn = [(layer.role, layer.canvas.rows()) for layer in layers]
+    composed = []
+    for number in range(height):
+        characters, roles = [" "] * width, ["blank"] * width
+        if cursor is not None:
+            characters[cursor], roles[cursor] = "│", "cursor"
+        for role, rows in drawn:
+            for cell, dots in enumerate(rows[number]):
+                if dots:
+                    characters[cell], roles[cell] = CHARACTERS[dots], role
+        cell, row = 0, []
+        for role, group in groupby(roles):
+            length = len(list(group))
+            row.append(("".join(characters[cell : cell + length]), role))
+            cell += length
+        composed.append(row)
+    return composed
+
+
+def _end_labels(curves: Sequence[Curve], view: View, width: int) -> list[tuple[str, int]]:
+    """Labels to the right of the lines' ends and the curve that each is of, where there are several and room."""
+    named = [(f" {curve.label}", number) for number, curve in enumerate(curves) if len(curve.series)]
+    return named if len(named) > 1 and max(len(text) for text, _ in named) <= width // 5 else []
+
+
+def _label_rows(
+    curves: Sequence[Curve], labels: Sequence[tuple[str, int]], scale: _Scale, view: View, height: int
+) -> dict[int, Piece]:
+    """Row of cells -> label, each near its line's end and none on another."""
+    wanted = []
+    for text, number in labels:
+        values = _shown(curves[number], view).values
+        last = next((value for value in reversed(values) if _drawable(value, scale)), scale.low)
+        wanted.append((min(max(round(scale.row(last)) // 4, 0), height - 1), text, f"line.{number}"))
+    rows: dict[int, Piece] = {}
+    for row, text, role in sorted(wanted):
+        free = next((r for r in (*range(row, height), *range(row, -1, -1)) if r not in rows), None)
+        if free is not None:
+            rows[free] = (text, role)
+    return rows
+
+
+def _x_axis(
+    view: View, span: tuple[float, float], left: int, width: int, right: int, holes: set[int]
+) -> list[list[Piece]]:
+    """The axis, marked where values are not finite, and its labels with the axis's name at the end."""
+    count = max(2, min(width // 9, 9))
+    found = (ticks.times if view.axis == "time" else ticks.linear)(*span, count)
+    name = f" {view.axis}"
+    axis, text, free = ["─"] * width, [" "] * (left + width + right), 0
+    limit = len(text) - len(name)
+    for place, label in found:
+        cell = min(round((place - span[0]) / (span[1] - span[0]) * width), width - 1)
+        begin = max(left + cell - len(label) // 2, 0)
+        axis[cell] = "┬"
+        if free <= begin <= limit - len(label):
+            text[begin : begin + len(label)] = label
+            free = begin + len(label) + 1
+    text[limit:] = name
+    line = _marked([("".join(axis), "axis")], holes)
+    return [[(f"{'└':>{left}}", "axis"), *line], [("".join(text), "axis")]]
+
+
+def _marked(row: list[Piece], cells: set[int]) -> list[Piece]:
+    """A row with the mark of a hole over some of its cells."""
+    marked = [(character, role) for text, role in row for character in text]
+    marked = [(HOLE, "alert") if cell in cells else piece for cell, piece in enumerate(marked)]
+    return [("".join(c for c, _ in group), role) for role, group in groupby(marked, key=lambda piece: piece[1])]

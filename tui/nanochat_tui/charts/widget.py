@@ -1,0 +1,128 @@
+"""The chart as a widget: drawn again only when its data, its view or its size changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from nanochat_tui.charts.picture import Curve, Picture, draw
+from nanochat_tui.charts.view import View
+from nanochat_tui.palette import ALERT, CURVES, FAINT
+
+ZOOM_STEP = 0.7
+
+
+def _styles() -> dict[str, Style]:
+    styles = {
+        "title": Style(bold=True),
+        "note": Style(color="#c8ccd2"),
+        "axis": Style(color=FAINT),
+        "alert": Style(color=ALERT, bold=True),
+        "cursor": Style(color="#c8ccd2"),
+        "blank": Style(),
+    }
+    for number, colour in enumerate(CURVES):
+        styles[f"line.{number}"] = Style(color=colour)
+        styles[f"faint.{number}"] = Style(color=_faint(colour))
+    return styles
+
+
+def _faint(colour: str) -> str:
+    """The colour on its way to a dark background."""
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(0.42 * part + 0.58 * 0x1C):02x}" for part in parts)
+
+
+_STYLES = _styles()
+
+
+class Chart(Widget, can_focus=True):
+    """A chart of up to seven curves. Charts with one `view` show one stretch, and a cursor at one place."""
+
+    DEFAULT_CSS = "Chart { height: 1fr; }"
+
+    class Viewed(Message):
+        """The view changed under a chart's mouse; others that share it are to be drawn again."""
+
+    def __init__(
+        self,
+        title: str,
+        curves: Sequence[Curve],
+        view: View,
+        *,
+        log: bool = False,
+        span: Callable[[], tuple[float, float] | None] = lambda: None,
+        id: str | None = None,
+    ) -> None:
+        """`span` tells the whole x axis, where several charts are to have the same."""
+        super().__init__(id=id)
+        self.title, self.curves, self.view, self.log_scale, self._span = title, list(curves), view, log, span
+        self._drawn: tuple[object, ...] = ()
+        self._picture = Picture([])
+        self.redraws = 0
+        """How often it was drawn, for those who look after the idle dashboard."""
+
+    def _key(self, size: Size) -> tuple[object, ...]:
+        versions = tuple(curve.series.version for curve in self.curves)
+        view = self.view
+        return (
+            size,
+            versions,
+            view.axis,
+            view.smoothing,
+            view.zoom,
+            view.cursor,
+            self.log_scale,
+            self._span(),
+            self.title,
+        )
+
+    def update(self) -> None:
+        """To be called when there may be something new; does nothing if there is not."""
+        if self._key(self.size) != self._drawn:
+            self.refresh()
+
+    def picture(self) -> Picture:
+        """The chart as it is now."""
+        key = self._key(self.size)
+        if key != self._drawn:
+            self.redraws += 1
+            self._drawn = key
+            self._picture = draw(
+                self.curves,
+                self.size.width,
+                self.size.height,
+                self.view,
+                title=self.title + (" (log)" if self.log_scale else ""),
+                log=self.log_scale,
+                span=self._span(),
+            )
+        return self._picture
+
+    def render_line(self, y: int) -> Strip:
+        """One row, in Textual's terms."""
+        rows = self.picture().rows
+        base = self.rich_style
+        pieces = rows[y] if y < len(rows) else []
+        strip = Strip([Segment(text, base + _STYLES[role]) for text, role in pieces if text])
+        return strip.adjust_cell_length(self.size.width, base)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """The cursor follows the mouse."""
+        place = self._picture.place(event.x)
+        if place is not None and place != self.view.cursor:
+            self.view.cursor = place
+            self.post_message(self.Viewed())
+
+    def on_leave(self) -> None:
+        """No cursor where there is no mouse."""
+        if self.view.cursor is not None and not self.is_mouse_over:
+            self.view.cursor = None
+            self.post_message(self.Viewed())

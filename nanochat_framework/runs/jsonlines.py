@@ -50,7 +50,7 @@ def decode(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        record = json.loads(line, parse_constant=_refuse)
+        record = _DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
@@ -58,6 +58,9 @@ def decode(line: bytes) -> Record | None:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)  # made once: `json.loads` makes one for every line
 
 
 class JsonLinesWriter:

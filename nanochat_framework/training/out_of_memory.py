@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import torch
 
 from nanochat_framework.config.phases import largest_phase
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import NanochatError
+from nanochat_framework.machine.memory import memory
 from nanochat_framework.planning.memory import largest_batch_size
 
 
@@ -53,22 +51,5 @@ def memory_of(device: str) -> int | None:
         return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
     if device != "cpu":
         return None
-    try:
-        import resource
-
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    except (ImportError, OSError, ValueError):
-        return None
-    limits = [physical, limit if limit != resource.RLIM_INFINITY else None, _container_limit()]
-    return min(found for found in limits if found is not None)
-
-
-def _container_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container may use (control groups, version 2 or 1), None where nothing is said."""
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            return int((root / name).read_text())
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return None
+    found = memory()
+    return (found.limit or found.total) or None

@@ -21,9 +21,9 @@ from nanochat_framework.config.merge import merge
 from nanochat_framework.plugins import Registry
 from tests.conftest import REPOSITORY, tiny_dict
 
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("CONTRIBUTING.md"), *(REPOSITORY / "docs").glob("*.md")])
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-KNOWN = {"sh run", "sh plan", "toml", "toml model", "toml optimizer", "python", "text", "json", "html"}
+KNOWN = {"sh run", "sh plan", "toml", "toml model", "toml optimizer", "python", "text", "json", "html", ""}
 
 
 def blocks() -> Iterator[Any]:

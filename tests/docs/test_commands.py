@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")])
+PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("CONTRIBUTING.md"), *(REPOSITORY / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```sh *(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FEW_STEPS = ["--set", "train.steps=12", "--set", "schedule.warmup_steps=2", "--set", "eval.every=0"]
 NANOCHAT = [sys.executable, "-m", "nanochat_framework"]

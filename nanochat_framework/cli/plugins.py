@@ -6,6 +6,10 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanochat_framework.plugins import PluginStatus
 
 HELP = "list what is installed, check it, begin a plugin of your own"
 
@@ -76,11 +80,16 @@ def _list(arguments: argparse.Namespace) -> int:
         return 0
     rows = []
     for plugin in plugins:
-        held = " ".join(plugin.components) if arguments.all else str(len(plugin.components))
-        load = f"{plugin.milliseconds:.1f} ms"
+        load = f"{plugin.milliseconds:.1f} ms" if plugin.milliseconds < 1e3 else f"{plugin.milliseconds / 1e3:.1f} s"
+        held = " ".join([*plugin.components, *plugin.hooks]) if arguments.all else _counted(plugin)
         rows.append((plugin.name, plugin.state, plugin.distribution, plugin.version, load, plugin.reason or held))
     print_table(("plugin", "state", "distribution", "version", "load", "components, or why not"), rows)
     return 0
+
+
+def _counted(plugin: PluginStatus) -> str:
+    hooks = len(plugin.hooks)
+    return f"{len(plugin.components)}" + (f" and {hooks} event hook{'s' if hooks > 1 else ''}" if hooks else "")
 
 
 def _check(arguments: argparse.Namespace) -> int:

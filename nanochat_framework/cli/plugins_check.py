@@ -79,7 +79,7 @@ def _plugin_itself(plugin: PluginStatus, *, bare: bool) -> Checked | None:
     row, seconds = Checked(plugin.name), f"its import takes {plugin.milliseconds / 1e3:.1f} s of every command"
     if plugin.state != "ok":
         row.wrong.append(f"{plugin.state}: {plugin.reason}")
-    elif bare:
+    elif bare and not plugin.hooks:
         row.wrong.append("registers no component: nanochat_register has to call the registrar")
     if plugin.heavy:
         packages = " and ".join(plugin.heavy)

@@ -1,4 +1,19 @@
-"""Contract of an evaluation of a trained model."""
+"""Contract of an evaluation of a trained model.
+
+::
+
+    class Sureness(Evaluation):
+        def __init__(self, config: NoSettings) -> None:
+            pass
+
+        @torch.no_grad()
+        def run(self, subject):
+            if subject.tokenizer is None:
+                raise UsageError("sureness needs a tokenizer")
+            tokens = torch.tensor([subject.tokenizer.encode("Once upon a time")], device=subject.model.device)
+            likeliest = subject.model(tokens).softmax(dim=-1).amax(dim=-1)
+            return {"eval/sureness": Score(float(likeliest.mean()), "probability")}
+"""
 
 from __future__ import annotations
 
@@ -35,8 +50,15 @@ class Score:
 
 
 class Evaluation(ABC):
-    """Scores a model. Factory: `build(config)`."""
+    """Scores a model. Factory: `build(config)`. `nanochat evaluate` calls `run` once.
+
+    The same model on the same data has the same scores: what is drawn is drawn from generators of one's own. The model is
+    left as it is.
+    """
 
     @abstractmethod
     def run(self, subject: Subject) -> dict[str, Score]:
-        """Scores by metric name. Raises UsageError when the subject lacks what it needs (a tokenizer, a data folder)."""
+        """Scores by metric name, `eval/<name>`.
+
+        Raises UsageError when the subject lacks what it needs (a tokenizer, a data folder).
+        """

@@ -1,4 +1,18 @@
-"""Contracts of exporters and importers: they see a model as a description with tensors, never as somebody's class."""
+"""Contracts of exporters and importers: they see a model as a description with tensors, never as somebody's class.
+
+::
+
+    class Names(Exporter):
+        def __init__(self, config: NoSettings) -> None:
+            pass
+
+        def export(self, bundle, path):
+            if bundle.description.opaque():
+                raise UsageError(f"{bundle.description.opaque()[0].component} does not describe itself")
+            text = "".join(f"{name} {tuple(tensor.shape)}\\n" for name, tensor in bundle.tensors.items())
+            write_atomic(path, text.encode())
+            return ExportReport(path, path.stat().st_size, (f"{len(bundle.tensors)} names",))
+"""
 
 from __future__ import annotations
 
@@ -60,11 +74,18 @@ class ExportReport:
 
 
 class Exporter(ABC):
-    """Writes a model in one format. Factory: `build(config)`."""
+    """Writes a model in one format. Factory: `build(config)`; settings come from `nanochat export --option NAME=VALUE`.
+
+    It matches on the operations of `bundle.description` (`model.description`) and refuses what it does not know. `export` is
+    called once, then, with `--check`, `as_written` and `check`.
+    """
 
     @abstractmethod
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
-        """Write to a temporary name and rename. Raises UsageError, naming the component, for what it cannot carry."""
+        """Write to a temporary name in the same folder and rename; `path` may be there already.
+
+        Raises UsageError in one line, naming the component, for what the format cannot carry, and leaves no file then.
+        """
 
     def as_written(self, bundle: ModelBundle) -> ModelBundle:
         """The model that the file stands for: `bundle` itself, unless the format rounds or leaves out part of it."""

@@ -1,4 +1,7 @@
-"""Contract of a model: hidden states, logits, and the states it decodes with."""
+"""Contract of a model: hidden states, logits, and the states it decodes with.
+
+The smallest one that keeps it is `testing.toy_model.ToyModel`, in sixty lines.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ def call_layer(layer: Callable[..., Any], number: int, *inputs: Any) -> Any:
 class LanguageModel(nn.Module, ABC):
     """A causal language model. Single-device code: precision, parallelism and quantisation are applied from outside.
 
-    Factory: `build(config)`.
+    Factory: `build(config)`; the configuration is a `ModelConfig`, whose `describe()` says what the model is made of. Weights are
+    initialised in float32 from torch's global generator, which is seeded before. Modules that start a stream of activations
+    have `compute_dtype`, which is set from outside.
 
     `hidden` runs each layer as `self.run_layer(layer, number, *inputs)`, numbered from 0 on, so that training can wrap
     layers (activation checkpointing, token filters): a layer is a function of its number and inputs, and running it

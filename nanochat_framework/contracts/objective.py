@@ -1,7 +1,29 @@
 """Contract of further terms of the loss. Plain cross-entropy is always there and belongs to the core.
 
-Terms are computed in the same chunked pass over the head as cross-entropy (`training.loss`): the logits of a chunk
+Terms are computed in the same chunked pass over the head as cross-entropy (`training.head_loss`): the logits of a chunk
 exist once, every term reads them, and their gradients leave before the next chunk's logits are made.
+
+::
+
+    class LargestLogit(Objective):
+        def __init__(self, config: NoSettings, *, model: LanguageModel) -> None:
+            super().__init__(weight=1e-3)
+
+        def count(self, targets):
+            return (targets != IGNORED_TARGET).sum()
+
+        def terms(self, chunk, model):
+            largest = chunk.logits.amax(dim=-1).square()
+            return largest.masked_fill(chunk.targets == IGNORED_TARGET, 0.0).sum()
+
+A token filter, for `[token_filter]`::
+
+    class Unsure(TokenFilter):
+        def __init__(self, config: NoSettings) -> None:
+            self.threshold = 0.5  # nats
+
+        def keep(self, losses):
+            return losses > self.threshold
 """
 
 from __future__ import annotations

@@ -1,4 +1,32 @@
-"""Contract of an update rule."""
+"""Contract of an update rule.
+
+::
+
+    class HeavyBall(Optimizer):
+        def __init__(self, config: Rate, *, parameters: Sequence[NamedParameter]) -> None:
+            super().__init__(parameters)
+            self._state = {p.name: {"velocity": torch.zeros_like(p.tensor)} for p in parameters}
+
+        @torch.no_grad()
+        def step(self, hyperparameters):
+            for p in self.parameters:
+                if p.tensor.grad is not None:
+                    velocity = self._state[p.name]["velocity"].mul_(0.9).add_(p.tensor.grad)
+                    p.tensor.sub_(hyperparameters["lr"] * velocity)
+
+        def state(self):
+            return self._state
+
+        @torch.no_grad()
+        def load_state(self, state):
+            for name, own in self._state.items():
+                given = state.get(name, {}).get("velocity", torch.zeros_like(own["velocity"]))
+                if given.shape != own["velocity"].shape:
+                    raise ValueError(f"{name}/velocity: the state is {tuple(given.shape)}")
+                own["velocity"].copy_(given)
+
+where `Rate` is a `ComponentConfig` with `lr: float = scheduled("Learning rate: ...", default=1e-2, ge=0)`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +55,10 @@ class NamedParameter:
 
 class Optimizer(ABC):
     """Updates the parameters of one group. Factory: `build(config, *, parameters: Sequence[NamedParameter])`.
+
+    Weights and gradients are float32, on the device of training; gradients are complete (summed over micro-batches and
+    processes, clipped) when `step` is called, once for each step of training that is not skipped. `state` is read for each
+    checkpoint, `load_state` called before the first step of a resumed run.
 
     Which hyperparameters schedules may scale is declared in the configuration (`config.component.scheduled`); their
     values arrive with every step, as plain floats, already scaled.

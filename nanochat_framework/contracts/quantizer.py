@@ -1,4 +1,19 @@
-"""Contract of a quantizer: what training simulates and exporters store."""
+"""Contract of a quantizer: what training simulates and exporters store.
+
+::
+
+    class Rows(Quantizer):
+        def __init__(self, config: SevenBits) -> None:
+            super().__init__()
+
+        @torch.no_grad()
+        def quantize(self, weight):
+            scales = (weight.abs().amax(dim=-1, keepdim=True) / 63).clamp(2.0**-14, 65504).half().float()
+            codes = (weight / scales).round().clamp(-63, 63).to(torch.int8)
+            return QuantizedWeight(codes, scales, group_size=weight.shape[-1])
+
+where `SevenBits` is a `QuantizerConfig` whose `codes()` is `CodeRange("integer", -63, 63)`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +27,7 @@ from nanochat_framework.model.quantized import QuantizedWeight
 
 
 class Quantizer(ABC):
-    """Rounds the weights (and activations) of the maps it is given. Factory: `build(config)`.
+    """Rounds the weights (and activations) of the maps it is given. Factory: `build(config)`, for each `[[quantizer]]` table.
 
     `model.weight.QuantizableWeight` calls `quantize` once for each change of the weight, caches the result, and passes
     gradients straight through (Bengio et al. 2013, arXiv 1308.3432). Groups run along the last (input) dimension; a
@@ -31,11 +46,16 @@ class Quantizer(ABC):
     def quantize(self, weight: Tensor) -> QuantizedWeight:
         """Codes and scales of a weight (..., out_features, in_features), float32, without gradient.
 
-        Scales must be values that float16 holds exactly, or powers of two, so that files store what training used.
+        A code is the nearest to weight / scale within its range, and of two as near the even one; the same weight always
+        has the same codes. Each matrix of a stack is quantised as if it were alone. A weight of zero has the code zero.
+        Scales must be finite values that float16 holds exactly, or powers of two, so that files store what training used.
         """
 
     def quantize_activations(self, x: Tensor) -> Tensor:
-        """The input of a quantised map as the map sees it: (..., in_features), same dtype. Default: unchanged."""
+        """The input of a quantised map as the map sees it: (..., in_features), same dtype. Default: unchanged.
+
+        Each position is rounded by itself, or a position would see later ones.
+        """
         return x
 
     def product(self, x: Tensor, weight: Tensor, quantized: QuantizedWeight) -> Tensor:

@@ -1,4 +1,14 @@
-"""Contract of a schedule: a pure function of the step, torch-free."""
+"""Contract of a schedule: a pure function of the step, torch-free.
+
+::
+
+    class InverseRoot(Schedule):
+        def __init__(self, config: NoSettings, *, total_steps: int) -> None:
+            super().__init__(total_steps)
+
+        def multiplier(self, step):
+            return min(max(step, 1), self.total_steps) ** -0.5
+"""
 
 from __future__ import annotations
 
@@ -6,7 +16,7 @@ from abc import ABC, abstractmethod
 
 
 class Schedule(ABC):
-    """A multiplier of a hyperparameter. Factory: `build(config, *, total_steps: int)`.
+    """A multiplier of a hyperparameter. Factory: `build(config, *, total_steps: int)`, the updates of the whole run.
 
     Steps are numbered from 1: the first update uses `multiplier(1)`, the last `multiplier(total_steps)`. It holds no
     state, so resuming anywhere needs nothing; past the end it stays at its last value.

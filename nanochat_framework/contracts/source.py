@@ -1,4 +1,17 @@
-"""Contract of sources: documents to prepare, or tokens to train on."""
+"""Contract of sources: documents to prepare, or tokens to train on.
+
+::
+
+    class Lines(DocumentSource):
+        def __init__(self, config: OnePath) -> None:
+            self.path = Path(config.path)
+
+        def documents(self):
+            for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+                yield Document(name=f"{self.path}:{number}", group=str(number), data=line)
+
+registered with `registrar.source("vendor/lines", ..., yields="documents")`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +39,10 @@ class Document:
 
 
 class DocumentSource(ABC):
-    """Yields documents, always in the same order. Factory: `build(config)`; registered with `yields="documents"`."""
+    """Yields documents, always in the same order. Factory: `build(config)`; registered with `yields="documents"`.
+
+    `nanochat prepare-data` iterates them several times (for the tokenizer, for the tokens), and again after a kill.
+    """
 
     @abstractmethod
     def documents(self) -> Iterator[Document]:

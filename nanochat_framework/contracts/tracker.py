@@ -1,4 +1,23 @@
-"""Contract of a tracker: where a run's metrics, samples and events go besides the run's folder. Torch-free."""
+"""Contract of a tracker: where a run's metrics, samples and events go besides the run's folder. Torch-free.
+
+::
+
+    class Losses(Tracker):
+        def __init__(self, config: NoSettings) -> None:
+            self.file = None
+
+        def open(self, run, config):
+            self.file = (run.folder / "losses.txt").open("a")
+
+        def metrics(self, step, record):
+            if "train/loss" in record:
+                print(step, record["train/loss"], file=self.file)
+
+        def close(self):
+            if self.file is not None:
+                self.file.close()
+                self.file = None
+"""
 
 from __future__ import annotations
 

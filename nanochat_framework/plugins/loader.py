@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "nanochat"
+REGISTER = "nanochat_register"
+WAIT_SECONDS = 2.0
+"""Every command says which plugin it waits so long for."""
 HEAVY = ("torch", "numpy")
 """Packages that no plugin may import while it registers: every command, even `--help` of some, would wait for them."""
 
@@ -38,7 +41,8 @@ HEAVY = ("torch", "numpy")
 class PluginStatus:
     """What became of one plugin. `state` is ok, disabled, failed, incompatible or shadowed.
 
-    `milliseconds` is how long its import and registration took, `heavy` what they imported of HEAVY.
+    `milliseconds` is how long its import and registration took, `heavy` what they imported of HEAVY; `hooks` are those that
+    it implements beside `nanochat_register`.
     """
 
     name: str
@@ -50,6 +54,7 @@ class PluginStatus:
     milliseconds: float = 0.0
     heavy: list[str] = field(default_factory=list)
     components: list[str] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
 
     @property
     def first_party(self) -> bool:
@@ -70,8 +75,11 @@ class PluginHost:
     manager: pluggy.PluginManager
 
     def warnings(self) -> list[str]:
-        """One line for each plugin that should have loaded and did not."""
-        return [p.line() for p in self.plugins if p.state in ("failed", "incompatible", "shadowed")]
+        """One line for each plugin that should have loaded and did not, and for each that everybody waits for."""
+        broken = [p.line() for p in self.plugins if p.state in ("failed", "incompatible", "shadowed")]
+        slow = [p for p in self.plugins if not p.first_party and p.milliseconds > 1e3 * WAIT_SECONDS]
+        waits = [f"{p.name} takes {p.milliseconds / 1e3:.1f} s to import; every command waits for it" for p in slow]
+        return broken + waits
 
 
 def load_plugins(points: Iterable[EntryPoint] | None = None, *, environ: Mapping[str, str] = os.environ) -> PluginHost:
@@ -155,7 +163,8 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
             )
             manager.register(plugin, name=point.name)
             _check_hooks(manager, plugin)
-            manager.subset_hook_caller("nanochat_register", _others(manager, plugin))(registrar=registrar)
+            status.hooks = [each.name for each in manager.get_hookcallers(plugin) or () if each.name != REGISTER]
+            manager.subset_hook_caller(REGISTER, _others(manager, plugin))(registrar=registrar)
             return list(registrar.components)
     except KeyboardInterrupt:
         raise

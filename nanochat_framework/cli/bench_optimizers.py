@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from nanochat_framework.benchmarks.optimizer_table import Row
     from nanochat_framework.benchmarks.optimizers import Setting
     from nanochat_framework.config.run_config import RunConfig
-    from nanochat_framework.plugins import Registry
+    from nanochat_framework.plugins import Component, Registry
     from nanochat_framework.runs.jsonlines import Record
 
 HELP = "bits per byte, state and step time of each optimizer"
-_SOURCE = "python_stdlib"
-"""The text that is prepared where no data is named: it is on every machine."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take learning rates as they are, instead of searching on the first seed",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: Python's library, prepared)")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="data folder (default: a text that is on every machine, prepared)"
+    )
     parser.add_argument(
         "--config", metavar="FILE", help="what to train: a TOML file or a preset (0.7M parameters, dense)"
     )
@@ -148,7 +148,7 @@ def _data(given: Path | None, registry: Registry, config: RunConfig) -> Iterator
             raise UsageError(f"--data {given}: has no data.json; name a folder that `nanochat prepare-data` wrote")
         yield given
         return
-    source = registry.get("source", _SOURCE)
+    source = _text_at_hand(registry)
     with TemporaryDirectory(prefix="nanochat-bench-") as folder:
         settings = PrepareSettings(
             output=Path(folder) / "data",
@@ -160,6 +160,16 @@ def _data(given: Path | None, registry: Registry, config: RunConfig) -> Iterator
         progress = lambda label, total: Progress(label, total, "MB", scale=1e-6)  # noqa: E731
         prepare(source.load_factory()(source.config_class()()), settings, progress)
         yield settings.output
+
+
+def _text_at_hand(registry: Registry) -> Component:
+    """A source that has text on every machine. Raises UsageError where no plugin brings one."""
+    from nanochat_framework.errors import UsageError
+
+    sources = [each for each in registry.components("source") if each.traits.get("on_every_machine")]
+    if not sources:
+        raise UsageError("--data: no plugin here brings a text; name a folder that `nanochat prepare-data` wrote")
+    return sources[0]
 
 
 @contextmanager

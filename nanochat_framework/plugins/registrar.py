@@ -145,11 +145,17 @@ class Registrar:
             "importer", name, config=config, factory=factory, summary=summary, suffixes=suffixes, markers=markers
         )
 
-    def source(self, name: str, *, config: str, factory: str, summary: str, yields: str) -> None:
-        """Where data comes from; `yields` is "documents" (text to prepare) or "tokens" (ready to train on)."""
+    def source(
+        self, name: str, *, config: str, factory: str, summary: str, yields: str, on_every_machine: bool = False
+    ) -> None:
+        """Where data comes from; `yields` is "documents" (text to prepare) or "tokens" (ready to train on).
+
+        `on_every_machine`: it yields documents without settings or downloads, for commands that need some text.
+        """
         if yields not in ("documents", "tokens"):
             raise ValueError(f"source {name!r}: yields must be 'documents' or 'tokens', not {yields!r}")
-        self.register("source", name, config=config, factory=factory, summary=summary, yields=yields)
+        traits = {"yields": yields, "on_every_machine": on_every_machine}
+        self.register("source", name, config=config, factory=factory, summary=summary, **traits)
 
     def callback(self, name: str, *, config: str, factory: str, summary: str) -> None:
         """Something done beside the training loop; see `contracts.callback`."""

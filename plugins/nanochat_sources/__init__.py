@@ -35,6 +35,7 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".python_stdlib:PythonStdlibSource",
         summary="The source of the running Python's standard library, without its tests",
         yields="documents",
+        on_every_machine=True,
     )
     registrar.source(
         "tokens",

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from nanochat_framework import cli
 from nanochat_framework.benchmarks.optimizer_table import rows
 from nanochat_framework.benchmarks.optimizers import CONFIG, WIDEST, Case, Results, Setting, next_wave
+from nanochat_framework.cli.bench_optimizers import _text_at_hand
 from nanochat_framework.config.load import load_config
+from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins import Registry
 from nanochat_framework.runs.jsonlines import JsonLinesReader
 
@@ -230,3 +232,10 @@ def test_without_data_pythons_library_is_prepared(tmp_path: Path, capsys: pytest
     assert captured.out.splitlines()[1].split()[:3] == ["muon", "0.02", "1"]
     assert "2 steps; parameters that match 'matrix' are under the optimizer of the row" in captured.err
     assert 2.0 < lines_of(output)[0]["bits_per_byte"] < 4.0
+
+
+def test_without_data_it_takes_the_text_that_a_plugin_says_is_on_every_machine(registry: Registry) -> None:
+    found = _text_at_hand(registry)
+    assert next(iter(found.load_factory()(found.config_class()()).documents())).data
+    with pytest.raises(UsageError, match="--data: no plugin here brings a text"):
+        _text_at_hand(Registry())

@@ -154,7 +154,7 @@ class Registrar:
         """
         if yields not in ("documents", "tokens"):
             raise ValueError(f"source {name!r}: yields must be 'documents' or 'tokens', not {yields!r}")
-        traits = {"yields": yields, "on_every_machine": on_every_machine}
+        traits: dict[str, Any] = {"yields": yields, "on_every_machine": on_every_machine}
         self.register("source", name, config=config, factory=factory, summary=summary, **traits)
 
     def callback(self, name: str, *, config: str, factory: str, summary: str) -> None:

@@ -37,6 +37,7 @@ def write_checkpoint(root: Path, name: str, config: RunConfig, *, seed: int = 0,
         (folder / "meta.json").write_text(json.dumps(meta))
         (folder / "tokenizer.json").write_text(small_tokenizer().to_json())
 
+    root.parent.mkdir(parents=True, exist_ok=True)  # the run's folder, which a store does not make
     CheckpointStore(root).write(name, write)
     return model
 

@@ -104,8 +104,12 @@ class Terminal:
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         import pty
+        import termios
 
         master, slave = pty.openpty()
+        modes = termios.tcgetattr(slave)
+        modes[3] |= termios.NOFLSH  # or Ctrl-C throws away what is written behind it before it is read here
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
         settings = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "TERM": "xterm", **environment}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nanochat_framework", "complete", *arguments],
@@ -139,6 +143,21 @@ class Terminal:
     def type(self, text: str) -> None:
         """As a person would; control characters included."""
         os.write(self._master, text.encode())
+
+    def interrupt(self, *, at_prompt: bool) -> None:
+        """Press Ctrl-C. At a prompt only once it waits for a key: a signal just before that is noticed at the next key."""
+        if at_prompt:
+            self._wait_for_sleep()
+        self.type("\x03")
+
+    def _wait_for_sleep(self, seconds: float = 60.0) -> None:
+        stat, deadline = Path(f"/proc/{self.process.pid}/stat"), time.monotonic() + seconds
+        if not stat.exists():
+            time.sleep(0.5)
+            return
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "it does not wait for a key"
+            time.sleep(0.01)
 
     def ends(self) -> int:
         """The exit code, once the rest of the output is read."""
@@ -175,24 +194,24 @@ def test_a_session_at_a_terminal() -> None:
         terminal.expect("> ")
         terminal.type("###\n")
         terminal.expect(f"{GRAY}import os\nimport sys{NORMAL}")  # shown again in gray, before the completion
-        terminal.type("\x03")
+        terminal.interrupt(at_prompt=False)
         terminal.expect("[stopped]\n")
         terminal.expect("> ")
         terminal.type("half a tex")
         terminal.expect("half a tex")
-        terminal.type("\x03")  # what was typed on this line is forgotten, as a shell does
+        terminal.interrupt(at_prompt=True)  # what was typed on this line is forgotten, as a shell does
         terminal.expect("Ctrl-D or exit leaves")
         terminal.expect("> ")
         terminal.type("a line\n")
         terminal.expect("> ")
-        terminal.type("\x03")
+        terminal.interrupt(at_prompt=True)
         terminal.expect("forgotten")
         terminal.expect("> ")
         terminal.type("x" * 3000 + "\n")  # a terminal in line mode takes 4096 bytes at most
         terminal.expect("> ")
         terminal.type("###\n")
         terminal.expect(NORMAL)
-        terminal.type("\x03")
+        terminal.interrupt(at_prompt=False)
         terminal.expect("[stopped]\n")
         terminal.expect("> ")
         terminal.type("\x04")

@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY
 
 FOLDERS = ("", "docs", "docs/decisions", "benchmarks/results", "examples")
 PAGES = sorted(page for folder in FOLDERS for page in (REPOSITORY / folder).glob("*.md"))
+TOPS = (REPOSITORY, REPOSITORY / "nanochat_framework")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]*)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
@@ -63,3 +64,13 @@ def test_the_checker_finds_what_is_wrong(tmp_path: Path) -> None:
         "other.md#again-2",
         "#there",
     ]
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_are_named_are_there(name: str) -> None:
+    """Paths in backquotes, from the top of the repository or from inside the core."""
+    named = re.findall(r"`([\w-]+/[\w./-]*)`", (REPOSITORY / name).read_text(encoding="utf-8"))
+    made = {"build/site"}
+    assert len(named) > 3
+    missing = [each for each in named if each not in made and not any((top / each).exists() for top in TOPS)]
+    assert missing == []

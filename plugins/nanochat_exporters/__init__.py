@@ -43,7 +43,7 @@ def nanochat_register(registrar: Registrar) -> None:
         "huggingface",
         config=".config:HuggingFaceImporterConfig",
         factory=".huggingface.importer:build_huggingface_importer",
-        summary="Folders of transformers: Llama and Qwen3, weights in safetensors",
+        summary="Folders of transformers: Llama, Qwen3 and Qwen3Moe, weights in safetensors",
         markers=("config.json",),
     )
     registrar.importer(

@@ -28,6 +28,7 @@ from tests.exporters.models import small_tokenizer
 transformers = pytest.importorskip("transformers", reason="transformers is the reference of these tests")
 
 TERNARY = [{"match": "matrix", "name": "ternary", "group_size": 32}]
+MOE = {"name": "moe", "n_experts": 5, "hidden_dim": 48}
 TOKENIZER = small_tokenizer()
 
 
@@ -46,8 +47,10 @@ def export(bundle: ModelBundle, path: Path, **options: Any) -> ExportReport:
         {"norm": {"name": "rms", "affine": False}},
         {"attention": {**ATTENTION, "qk_norm": True}, "tie_embeddings": False},
         {"attention": {**ATTENTION, "qk_norm": True, "qk_norm_affine": False}},
+        {"attention": {**ATTENTION, "qk_norm": True}, "ffn": MOE},
+        {"attention": {**ATTENTION, "qk_norm": True}, "ffn": {**MOE, "n_active": 3}, "tie_embeddings": False},
     ],
-    ids=["tied", "untied", "mha", "theta_and_eps", "wide_heads", "no_gains", "qwen3", "qwen3_no_gains"],
+    ids=["tied", "untied", "mha", "theta_and_eps", "wide_heads", "no_gains", "qwen3", "qwen3_no_gains", "moe", "moe_3"],
 )
 def test_transformers_gives_our_logits(registry: Registry, tmp_path: Path, changes: dict[str, Any]) -> None:
     bundle = small(registry, **changes)
@@ -158,6 +161,9 @@ def test_a_card_without_facts_claims_none(registry: Registry, tmp_path: Path) ->
         ({"residual": {"name": "mhc", "streams": 2}}, "the residual has more than one stream"),
         ({"attention": {**ATTENTION, "window": 8}}, "blocks.0.attention has a sliding window"),
         ({"logit_softcap": 15.0}, "scores are capped"),
+        ({"ffn": MOE}, r"blocks.0.attention does not normalise its heads \(qk_norm\); qwen3moe's attention does"),
+        ({"attention": {**ATTENTION, "qk_norm": True}, "ffn": {**MOE, "shared_hidden_dim": 8}}, "has a shared expert"),
+        ({"attention": {**ATTENTION, "qk_norm": True}, "ffn": {**MOE, "bias_update_speed": 0.1}}, "scores with a bias"),
         ({"value_embeddings": {}}, "blocks.1.value_embedding adds rows of a table to the values of attention"),
         ({"embedding_norm": True}, "a norm stands between the embedding and the first block"),
         ({"attention": {**ATTENTION, "qk_norm": True, "qk_norm_eps": 1e-3}}, "norms have different eps"),

@@ -30,13 +30,20 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 64,
 }
 
+EXPERTS: dict[str, Any] = {
+    "num_experts": 6,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 40,
+    "norm_topk_prob": True,
+}
+
 
 def save(
-    path: Path, dtype: torch.dtype = torch.float32, shard: str = "5GB", qwen3: bool = False, **changes: Any
+    path: Path, dtype: torch.dtype = torch.float32, shard: str = "5GB", kind: str = "Llama", **changes: Any
 ) -> Any:
     """A model with random weights (norms too) of transformers, saved."""
-    kind = transformers.Qwen3Config if qwen3 else transformers.LlamaConfig
-    config = kind(**{**SIZES, **changes})
+    further = EXPERTS if kind == "Qwen3Moe" else {}
+    config = getattr(transformers, f"{kind}Config")(**{**SIZES, **further, **changes})
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_config(config).to(dtype)
     for name, parameter in model.named_parameters():
@@ -56,7 +63,7 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(data))
 
 
-@pytest.mark.parametrize("qwen3", [False, True], ids=["llama", "qwen3"])
+@pytest.mark.parametrize("kind", ["Llama", "Qwen3", "Qwen3Moe"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -68,8 +75,8 @@ def edit(path: Path, **changes: Any) -> None:
     ],
     ids=["untied", "tied", "mha", "mqa_wide", "theta"],
 )
-def test_logits_are_theirs(registry: Registry, tmp_path: Path, changes: dict[str, Any], qwen3: bool) -> None:
-    theirs = save(tmp_path / "hf", qwen3=qwen3, **changes)
+def test_logits_are_theirs(registry: Registry, tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
+    theirs = save(tmp_path / "hf", kind=kind, **changes)
     bundle = bundle_from(tmp_path / "hf", registry)
     assert bundle.tokenizer is None and bundle.metadata["name"] == "hf"
     tokens = some_tokens(bundle)
@@ -77,10 +84,18 @@ def test_logits_are_theirs(registry: Registry, tmp_path: Path, changes: dict[str
 
 
 @pytest.mark.parametrize(
-    ("dtype", "precision"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16"), (torch.float16, "fp16")]
+    ("kind", "dtype", "precision"),
+    [
+        ("Llama", torch.float32, "fp32"),
+        ("Qwen3", torch.bfloat16, "bf16"),
+        ("Llama", torch.float16, "fp16"),
+        ("Qwen3Moe", torch.bfloat16, "bf16"),
+    ],
 )
-def test_weights_come_back_bit_for_bit(registry: Registry, tmp_path: Path, dtype: torch.dtype, precision: Any) -> None:
-    save(tmp_path / "hf", dtype, qwen3=precision == "bf16")
+def test_weights_come_back_bit_for_bit(
+    registry: Registry, tmp_path: Path, kind: str, dtype: torch.dtype, precision: Any
+) -> None:
+    save(tmp_path / "hf", dtype, kind=kind)
     bundle = bundle_from(tmp_path / "hf", registry)
     HuggingFaceExporter(HuggingFaceConfig(precision=precision)).export(bundle, tmp_path / "again")
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("hf", "again"))
@@ -119,14 +134,14 @@ def test_configurations_of_older_versions_are_read(registry: Registry, tmp_path:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"model_type": "gpt2"}, "model_type is 'gpt2'; llama and qwen3 can be read"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'; llama, qwen3, qwen3_moe can be read"),
         ({"attention_bias": True}, "attention_bias is true: the model has biases in its attention"),
         ({"mlp_bias": True}, "mlp_bias is true"),
         ({"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": None}, "rope scaling 'linear'"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "rope scaling 'llama3'"),
         (
             {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
-            "llama and qwen3 turn whole heads",
+            "models of this type turn whole heads",
         ),
         ({"model_type": "qwen3", "use_sliding_window": True}, "some layers have a sliding window"),
         ({"model_type": "qwen3", "layer_types": ["full_attention", "sliding_attention"]}, "sliding window"),
@@ -149,6 +164,25 @@ def test_what_cannot_be_read_is_one_line(
     with pytest.raises(UsageError, match=expected) as caught:
         bundle_from(tmp_path / "hf", registry)
     assert "\n" not in str(caught.value) and str(tmp_path / "hf") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"norm_topk_prob": False}, "norm_topk_prob is not true"),
+        ({"mlp_only_layers": [0]}, "some layers have no experts"),
+        ({"decoder_sparse_step": 2}, "some layers have no experts"),
+        ({"num_experts_per_tok": 7}, "n_active 7 is more than n_experts 6"),
+    ],
+)
+def test_experts_that_cannot_be_read_are_one_line(
+    registry: Registry, tmp_path: Path, changes: dict[str, Any], expected: str
+) -> None:
+    save(tmp_path / "hf", kind="Qwen3Moe")
+    edit(tmp_path / "hf" / "config.json", **changes)
+    with pytest.raises(UsageError, match=expected) as caught:
+        bundle_from(tmp_path / "hf", registry)
+    assert "\n" not in str(caught.value)
 
 
 def test_pickles_are_never_opened(registry: Registry, tmp_path: Path) -> None:

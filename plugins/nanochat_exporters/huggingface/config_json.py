@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nanochat_exporters.gguf.architectures import QWEN3
 from nanochat_exporters.huggingface.contents import CLASSES
 from nanochat_framework.errors import UsageError
 
@@ -33,14 +34,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def model_table(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The table. Raises UsageError, beginning with `where`, for another architecture or a part that it has not."""
-    kind, known = config.get("model_type"), {architecture.name: architecture for architecture in CLASSES.values()}
+    kind, known = config.get("model_type"), {each.model_type: each.architecture for each in CLASSES}
     if kind not in known:
-        raise UsageError(f"{where}: model_type is {kind!r}; {' and '.join(known)} can be read")
+        raise UsageError(f"{where}: model_type is {kind!r}; {', '.join(known)} can be read")
     architecture = known[kind]
     _refuse(config, where)
     dim, n_heads = _integer(config, "hidden_size", where), _integer(config, "num_attention_heads", where)
     eps = _number(config, "rms_norm_eps", where, 1e-6)
-    head_dim = _integer(config, "head_dim", where, 128 if architecture.normed_heads else dim // n_heads)
+    head_dim = _integer(config, "head_dim", where, 128 if architecture is QWEN3 else dim // n_heads)
     return {
         "name": "decoder",
         "dim": dim,
@@ -56,9 +57,30 @@ def model_table(config: Mapping[str, Any], where: str) -> dict[str, Any]:
             "rope_theta": _number(_rope(config), "rope_theta", where, 10000.0),
             **({"qk_norm": True, "qk_norm_eps": eps} if architecture.normed_heads else {}),
         },
-        "ffn": {"name": "swiglu", "hidden_dim": _integer(config, "intermediate_size", where)},
+        "ffn": _experts(config, where) if architecture.experts else _swiglu(config, where),
         "norm": {"name": "rms", "eps": eps},
         "residual": {"name": "add"},
+    }
+
+
+def _swiglu(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {"name": "swiglu", "hidden_dim": _integer(config, "intermediate_size", where)}
+
+
+def _experts(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Raises UsageError where layers differ, or where gates are not what ours are."""
+    if not config.get("norm_topk_prob"):
+        raise UsageError(
+            f"{where}: norm_topk_prob is not true: gates of the chosen experts do not sum to 1, as ours do"
+        )
+    if config.get("decoder_sparse_step", 1) != 1 or config.get("mlp_only_layers"):
+        raise UsageError(f"{where}: some layers have no experts (mlp_only_layers); layers of the decoder are all alike")
+    count = "num_experts" if "num_experts" in config else "num_local_experts"  # transformers 5 writes the latter
+    return {
+        "name": "moe",
+        "n_experts": _integer(config, count, where),
+        "n_active": _integer(config, "num_experts_per_tok", where),
+        "hidden_dim": _integer(config, "moe_intermediate_size", where),
     }
 
 
@@ -72,7 +94,7 @@ def _refuse(config: Mapping[str, Any], where: str) -> None:
     if scaling != "default":
         raise UsageError(f"{where}: rope scaling {scaling!r}: the decoder does not scale its rotary positions")
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
-        raise UsageError(f"{where}: partial_rotary_factor: llama and qwen3 turn whole heads")
+        raise UsageError(f"{where}: partial_rotary_factor: models of this type turn whole heads")
     if config.get("hidden_act", "silu") != "silu":
         raise UsageError(f"{where}: hidden_act is {config['hidden_act']!r}; the decoder's gated feed-forward has silu")
     if config.get("use_sliding_window") or "sliding_attention" in (config.get("layer_types") or ()):

@@ -32,7 +32,7 @@ _GB = 10**9
 
 
 class HuggingFaceExporter(Exporter):
-    """Writes LlamaForCausalLM, or Qwen3ForCausalLM where heads are normalised; weights as plain numbers."""
+    """Writes LlamaForCausalLM, Qwen3ForCausalLM or Qwen3MoeForCausalLM (see `contents`); weights as plain numbers."""
 
     def __init__(self, config: HuggingFaceConfig) -> None:
         self.config = config
@@ -42,9 +42,9 @@ class HuggingFaceExporter(Exporter):
         """Write the folder. Raises UsageError naming what cannot be carried, or a folder that is in the way."""
         description = bundle.description
         try:
-            places, (class_name, _) = placements(description), class_of(description)
+            places, class_name = placements(description), class_of(description).name
         except CannotCarry as reason:
-            raise UsageError(f"transformers' Llama and Qwen3 cannot carry this model: {reason}") from None
+            raise UsageError(f"transformers' Llama, Qwen3 and Qwen3Moe cannot carry this model: {reason}") from None
         if bundle.tokenizer is not None:
             tokenizer_files.check_fits(bundle.tokenizer, description.vocab_size)
         dtype = str(self.dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""The Hugging Face importer: Llama and Qwen3 folders as models of ours."""
+"""The Hugging Face importer: Llama, Qwen3 and Qwen3Moe folders as models of ours."""
 
 from __future__ import annotations
 

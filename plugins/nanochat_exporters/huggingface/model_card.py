@@ -8,7 +8,7 @@ from typing import Any
 
 from nanochat_framework import __version__
 from nanochat_framework.contracts.exporter import ModelBundle
-from nanochat_framework.model.description import ModelDescription, SoftmaxAttention
+from nanochat_framework.model.description import MixtureOfExperts, ModelDescription, SoftmaxAttention
 
 _FRONT = """\
 ---
@@ -62,9 +62,17 @@ def _shape(description: ModelDescription, class_name: str) -> list[tuple[str, st
         ("architecture", class_name),
         ("layers, width", f"{len(description.blocks)}, {description.dim}"),
         ("heads, key/value heads, head width", f"{attention.n_heads}, {attention.n_kv_heads}, {attention.head_dim}"),
+        *_experts(description),
         ("vocabulary", f"{description.vocab_size:,} rows{tied}"),
         ("context", f"{description.max_seq_len:,} tokens"),
     ]
+
+
+def _experts(description: ModelDescription) -> list[tuple[str, str]]:
+    mixture = description.blocks[0].ffn
+    if not isinstance(mixture, MixtureOfExperts):
+        return []
+    return [("experts in a layer, chosen for a token", f"{len(mixture.experts)}, {mixture.n_active}")]
 
 
 def _training(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:

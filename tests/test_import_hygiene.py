@@ -43,6 +43,7 @@ def imported(*arguments: str) -> list[str]:
         ["config", "check", "tiny-cpu"],
         ["config", "show", "nano-125m", "--json"],
         ["plan", "ittybitty-38m", "--json"],
+        ["runs", "ls"],
         *([name, "--help"] for commands in COMMANDS.values() for name in commands),
     ],
     ids=" ".join,

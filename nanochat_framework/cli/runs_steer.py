@@ -47,9 +47,9 @@ def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _not_live(target: RunDirectory, request: Request, status: Status | None, state: str) -> None:
     """A run that nobody trains: `set` waits for its next attempt, nothing else can. Raises UsageError."""
-    if request.command == "set" and state in ("stopped", "released", "failed", "lost"):
+    if request.command == "set" and state in ("queued", "stopped", "released", "failed", "lost"):
         _send(target, request)
-        print(f"{target.name} is {state}; what was set counts from where it is resumed", file=sys.stderr)
+        print(f"{target.name} is {state}; what was set counts from its next start", file=sys.stderr)
         return
     hints = {
         "released": f"it released its device after step {status.step if status else 0}",

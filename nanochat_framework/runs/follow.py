@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nanochat_framework.runs.directory import RunDirectory
@@ -45,7 +46,8 @@ class MetricsFollower:
             self._read_events()
             rewound_to = None
         records = [
-            {key: number(value) for key, value in record.items()} for record in batch.records if self._counts(record)
+            {key: number(value) if value.__class__ is str else value for key, value in record.items()}
+            for record in self._counting(batch.records)
         ]
         return Update(records, rewound_to, restarted=again or batch.restarted, more=batch.more)
 
@@ -62,8 +64,14 @@ class MetricsFollower:
             if not batch.more:
                 return lowest, False
 
-    def _counts(self, record: Record) -> bool:
-        attempt, step = record.get("attempt"), record.get("step")
-        if not is_count(attempt) or not is_count(step):
-            return False
-        return step <= min((begins for later, begins in self._opened.items() if later > attempt), default=math.inf)
+    def _counting(self, records: list[Record]) -> Iterator[Record]:
+        """Those that count by the attempts that are known."""
+        limits: dict[int, float] = {}
+        for record in records:
+            attempt, step = record.get("attempt"), record.get("step")
+            if not is_count(attempt) or not is_count(step):
+                continue
+            if attempt not in limits:
+                limits[attempt] = min((at for later, at in self._opened.items() if later > attempt), default=math.inf)
+            if step <= limits[attempt]:
+                yield record

@@ -31,9 +31,12 @@ def plain(value: Any) -> Any:
     return value
 
 
+_NOT_FINITE = frozenset(("NaN", "Infinity", "-Infinity"))
+
+
 def number(value: Any) -> Any:
     """Undoes `plain` for a value that is a number: `"NaN"` is `nan` again. Anything else is returned as it is."""
-    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+    return float(value) if value.__class__ is str and value in _NOT_FINITE else value
 
 
 def nobody(record: Record) -> None:
@@ -47,8 +50,11 @@ def encode(record: Mapping[str, Any]) -> bytes:
 
 def decode(line: bytes) -> Record | None:
     """The record of a line, None if it is not a whole one: no newline, not JSON, or not an object."""
-    if not line.endswith(b"\n"):
-        return None
+    return _record(line) if line.endswith(b"\n") else None
+
+
+def _record(line: bytes) -> Record | None:
+    """The record of a line that is whole, with or without its newline."""
     try:
         record = _DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -308,7 +314,7 @@ class TailReader(LineTail):
             self.corrupt = 0
         records = []
         for line in lines:
-            record = decode(line + b"\n")
+            record = _record(line)
             if record is not None:
                 records.append(record)
             else:

@@ -24,6 +24,7 @@ from nanochat_framework.training.new_run import new_run
 from nanochat_framework.training.out_of_memory import explained, is_out_of_memory
 from nanochat_framework.training.processes import run_processes
 from nanochat_framework.training.setup import Prepared, prepare, training_steps
+from nanochat_framework.training.trainer import CheckpointFailed
 from nanochat_framework.training.training_data import introduction
 from nanochat_framework.training.world import World, joined_world
 
@@ -174,8 +175,11 @@ def _train(
                 log.line(str(stopped))
             raise
         except Exception as error:
-            if isinstance(error, UsageError) and prepared is None and not world.is_main:
-                raise SystemExit(error.exit_code) from None  # process 0 was refused too, and says so
+            refused = isinstance(error, UsageError) and prepared is None
+            if not world.is_main and (refused or isinstance(error, CheckpointFailed)):
+                raise SystemExit(
+                    UsageError.exit_code if refused else 1
+                ) from None  # process 0 has met it too, and says so
             failure = _explained(error, config, run, prepared, world)
             for log in logs:
                 log.line(f"error: {failure}")

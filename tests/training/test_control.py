@@ -216,3 +216,38 @@ def test_another_process_that_knows_only_the_folder(tmp_path: Path) -> None:
     assert state(run) == "stopped"
     newest = CheckpointStore(run.checkpoints).latest()
     assert newest is not None and newest.name == f"step_{step(run):08d}"
+
+
+def test_several_processes_do_the_same_after_the_same_step(tmp_path: Path) -> None:
+    """Two processes: whatever is asked, neither waits for the other for ever, and the run resumes in one."""
+    run = RunDirectory(tmp_path / "first")
+    arguments = ["train", str(config(tmp_path)), "--run", "first", "--runs-dir", str(tmp_path), "--nproc", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    trainer = subprocess.Popen(
+        [sys.executable, "-m", "nanochat_framework", *arguments, "--quiet"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        until(lambda: step(run) > 0)
+        assert ask(run, "pause").verdict == "done"
+        assert ask(run, "eval").facts["scores"]["eval/loss"] > 0
+        assert ask(run, "set", lr_scale=0.5).verdict == "done"
+        changed = step(run)
+        assert ask(run, "unpause").verdict == "done"
+        until(lambda: step(run) > changed + 2)
+        assert ask(run, "stop").verdict == "done"
+        _, narration = trainer.communicate(timeout=LIMIT_S)
+    finally:
+        trainer.kill()
+    assert (trainer.returncode, state(run)) == (3, "stopped"), narration
+    assert read_metrics(run.metrics)[-1]["train/learning_rate/muon"] == 0.01
+    ended = step(run)
+
+    def stop_beyond(run: RunDirectory) -> None:
+        until(lambda: step(run) > ended)
+        assert ask(run, "stop").verdict == "done"
+
+    assert trained(["resume", "first"], run, stop_beyond) == 3
+    assert read_metrics(run.metrics)[-1]["train/learning_rate/muon"] == 0.01

@@ -16,8 +16,10 @@ from nanochat_framework.inference.bundle import bundle_from_checkpoint, model_fr
 from nanochat_framework.inference.engine import TextGenerator
 from nanochat_framework.inference.settings import GenerationSettings, SamplingSettings
 from nanochat_framework.plugins import Registry
+from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import read_metrics
 from tests.conftest import tiny_dict
+from tests.training.test_control import ask, trained
 
 PROMPTS = ["def f(", "größer\n"]
 SAMPLE = {"prompts": PROMPTS, "every": 3, "max_tokens": 12, "temperature": 0.9, "seed": 5}
@@ -160,3 +162,20 @@ def test_data_that_is_no_text_is_refused(folder: Path, capsys: pytest.CaptureFix
     path.write_text(tomli_w.dumps(tiny_dict(sample={"prompts": ["x"]})))
     assert main(["train", str(path), "--run", "synthetic", "--runs-dir", str(folder / "runs")]) == 2
     assert "sample.prompts: the data has no tokenizer" in capsys.readouterr().err
+
+
+def test_samples_on_request(folder: Path) -> None:
+    """`nanochat runs sample` writes what the model would write when samples are due, once a step."""
+    write_config(folder, "asked.toml", sample={**SAMPLE, "every": 10**6})
+    run = RunDirectory(folder / "runs" / "asked")
+
+    def steer(run: RunDirectory) -> None:
+        assert ask(run, "pause").verdict == "done"
+        assert [ask(run, "sample").facts["n_samples"] for _ in range(2)] == [len(SAMPLE["prompts"])] * 2
+        assert ask(run, "stop").verdict == "done"
+
+    options = ["--run", "asked", "--set", "train.steps=1000000"]
+    assert trained(["train", str(folder / "asked.toml"), *options], run, steer) == 3
+    samples = read_samples(run.path)
+    assert [sample["prompt"] for sample in samples] == list(SAMPLE["prompts"])
+    assert {sample["step"] for sample in samples} == {read_metrics(run.metrics)[-1]["step"]}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest import SkipTest
 
 import torch
 from torch import Tensor
 
+from nanochat_framework.config.component import AttentionConfig
 from nanochat_framework.contracts.attention import Attention
 from nanochat_framework.model.documents import Documents
 from nanochat_framework.model.state import SequenceState, positions_after
@@ -129,6 +131,29 @@ def documents_are_alone(subject: Subject) -> None:
             expect_close(found[:, start:end], alone, f"the document at positions {start}..{end - 1} of a row of three")
 
 
+def added_values_join_the_values(subject: Subject) -> None:
+    """Where `value_heads` are named, zeros that are added change nothing, others stay causal, in pieces and in gradients."""
+    config = subject.config
+    heads = config.value_heads(PLACE) if isinstance(config, AttentionConfig) else None
+    if heads is None:
+        raise SkipTest("its configuration names no value_heads")
+    mixer, x = built(subject), normal(2, LENGTH, PLACE.dim)
+    added, positions = normal(2, LENGTH, heads[0] * heads[1], seed=3).requires_grad_(), torch.arange(LENGTH)
+    whole = mixer(x, positions, added_values=added)
+    expect_close(mixer(x, positions, added_values=torch.zeros_like(added)), mixer(x, positions), "with zeros added")
+    changed = torch.cat((added[:, :6], 1 + added[:, 6:]), dim=1)
+    found = mixer(x, positions, added_values=changed)
+    expect_close(found[:, :6], whole[:, :6], "positions 0..5 after a change of what is added later", tolerance=1e-5)
+    assert float((found[:, 6:] - whole[:, 6:]).abs().max()) > 1e-6, "what is added does not reach the output"
+    state, pieces = mixer.new_state(2), []
+    for part in (slice(0, 9), slice(9, 10), slice(10, LENGTH)):
+        place = positions_after([state], part.stop - part.start, x.device)
+        pieces.append(mixer(x[:, part], place, state=state, added_values=added[:, part]))
+    expect_close(torch.cat(pieces, dim=1), whole, "fed in pieces with what is added")
+    whole.sum().backward()
+    assert added.grad is not None and bool(added.grad.any()), "no gradient goes back to what is added"
+
+
 def every_parameter_gets_a_gradient(subject: Subject) -> None:
     """Every parameter, and the input, receives a gradient."""
     mixer = built(subject).train()
@@ -162,6 +187,7 @@ LAWS = (
             states_can_be_restored_and_forked,
             rows_do_not_meet,
             documents_are_alone,
+            added_values_join_the_values,
             every_parameter_gets_a_gradient,
         ),
     ),

@@ -108,6 +108,14 @@ class DetachesItsKeys(GroupedQueryAttention):
             self.key.weight = weight
 
 
+@mutant("attention", "added_values_join_the_values", GQA)
+class LosesWhatIsAdded(GroupedQueryAttention):
+    """Says that values can be added to, and adds nothing."""
+
+    def forward(self, x: Tensor, positions: Tensor, *, added_values: Tensor | None = None, **more: Any) -> Tensor:
+        return super().forward(x, positions, **more)
+
+
 @mutant("attention", "the_description_is_the_module", "tests.testing.mutants.configs:WrongShape")
 class IsNotAsDescribed(GroupedQueryAttention):
     """Its configuration describes more heads than it has."""

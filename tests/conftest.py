@@ -13,6 +13,7 @@ from hypothesis import settings
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.kernels.table import activate, active
 from nanochat_framework.plugins import Registrar, Registry, load_plugins
+from tests.clean_environment import built_wheel
 from tests.probes import plugin as probe_plugin
 
 settings.register_profile("nanochat", deadline=None)  # machines are shared: a slow example is no defect
@@ -46,6 +47,12 @@ def probe_registry() -> Registry:
     registry.commit([*first_party.components(), *registrar.components])
     registry.freeze()
     return registry
+
+
+@pytest.fixture(scope="session")
+def repository_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this repository, built once."""
+    return built_wheel(REPOSITORY, tmp_path_factory.mktemp("repository_wheel"))
 
 
 TINY: dict[str, Any] = {

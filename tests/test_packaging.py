@@ -15,14 +15,11 @@ from tests.conftest import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(repository_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel's content, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    subprocess.run([*command, str(folder), str(REPOSITORY)], check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(folder / "site")
-    return folder / "site"
+    folder = tmp_path_factory.mktemp("wheel") / "site"
+    zipfile.ZipFile(repository_wheel).extractall(folder)
+    return folder
 
 
 def _run(site: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

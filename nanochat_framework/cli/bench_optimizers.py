@@ -84,15 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _named(given: str | None, registry: Registry) -> list[str]:
     """The optimizers of `--optimizers`. Raises UsageError for one that is not there."""
     from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import UnknownComponent
+    from nanochat_framework.plugins.settings import named
 
     names = list(dict.fromkeys(name.strip() for name in (given or "").split(",") if name.strip()))
     if given is not None and not names:
         raise UsageError("--optimizers: names at least one")
-    try:
-        return [registry.get("optimizer", name).name for name in names]
-    except UnknownComponent as error:
-        raise UsageError(f"--optimizers: {error}") from None
+    return [named(registry, "optimizer", name, "--optimizers").name for name in names]
 
 
 def _all(registry: Registry, config: RunConfig) -> list[str]:

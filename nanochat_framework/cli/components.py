@@ -74,8 +74,9 @@ def _list(registry: Registry, kind: str | None, *, as_json: bool) -> None:
 
 def _show(registry: Registry, kind: str, name: str, *, as_json: bool) -> None:
     from nanochat_framework.cli.common import print_json, print_table
+    from nanochat_framework.plugins.settings import named
 
-    component = _find(registry, kind, name)
+    component = named(registry, kind, name)
     fields = _fields(component)
     if as_json:
         print_json({**_facts(component), "fields": fields})
@@ -93,26 +94,16 @@ def _show(registry: Registry, kind: str, name: str, *, as_json: bool) -> None:
         print("It has no settings.")
 
 
-def _find(registry: Registry, kind: str, name: str) -> Component:
-    from nanochat_framework.errors import ConfigError, Problem
-    from nanochat_framework.plugins import UnknownComponent
-
-    try:
-        return registry.get(kind, name)
-    except UnknownComponent as error:
-        raise ConfigError([Problem("", "", str(error))], exit_code=4 if error.absent else 2) from None
-
-
 def _fields(component: Component) -> list[dict[str, Any]]:
     """Name, type, default and description of each setting. Raises ConfigError if the plugin's module is broken."""
     from nanochat_framework.cli.field_types import describe_default, describe_type
     from nanochat_framework.errors import ConfigError, Problem
+    from nanochat_framework.plugins.faults import fault
 
     try:
         fields = component.config_class().model_fields
     except (Exception, SystemExit) as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        message = f"{component.kind} {component.name!r} of plugin {component.plugin} cannot be loaded: {what}"
+        message = f"{component.kind} {component.name!r} of plugin {component.plugin} cannot be loaded: {fault(error)}"
         raise ConfigError([Problem("", "", message)], exit_code=4) from error
     return [
         {

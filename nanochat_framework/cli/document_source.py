@@ -38,14 +38,11 @@ def build_source(arguments: argparse.Namespace, registry: Registry) -> DocumentS
     from pydantic import ValidationError
 
     from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import UnknownComponent
+    from nanochat_framework.plugins.settings import named
 
     if not (arguments.text or arguments.source):
         raise UsageError("name what to prepare: --text PATH... or --source NAME")
-    try:
-        component = registry.get("source", arguments.source or "text")
-    except UnknownComponent as error:
-        raise UsageError(f"--source: {error}") from None
+    component = named(registry, "source", arguments.source or "text", "--source")
     if component.traits["yields"] != "documents":
         names = [c.name for c in registry.components("source") if c.traits["yields"] == "documents"]
         raise UsageError(f"--source {component.name} has no documents to prepare; these do: {', '.join(names)}")

@@ -41,15 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Load the model once, run every task, print a table."""
     from nanochat_framework.cli.device_options import prepare_device
     from nanochat_framework.contracts.evaluation import Subject
-    from nanochat_framework.errors import UsageError
     from nanochat_framework.inference.bundle import model_from_bundle
-    from nanochat_framework.plugins import UnknownComponent
+    from nanochat_framework.plugins.settings import named
 
     host = load_host()
-    try:
-        tasks = [host.registry.get("evaluation", name.strip()) for name in arguments.tasks.split(",") if name.strip()]
-    except UnknownComponent as error:
-        raise UsageError(f"--tasks: {error}") from None
+    names = [name.strip() for name in arguments.tasks.split(",") if name.strip()]
+    tasks = [named(host.registry, "evaluation", name, "--tasks") for name in names]
     device = prepare_device(arguments, host.registry)
     bundle = open_model(arguments.model, arguments, host.registry)
     data = arguments.data or bundle.metadata.get("data_dir")

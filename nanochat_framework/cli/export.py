@@ -111,14 +111,9 @@ def _shorthands(arguments: argparse.Namespace) -> list[str]:
 def _exporter(name: str, options: list[str], registry: Registry) -> Exporter:
     from nanochat_framework.cli.options import read_options
     from nanochat_framework.contracts.exporter import Exporter
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins import UnknownComponent
-    from nanochat_framework.plugins.settings import configured
+    from nanochat_framework.plugins.settings import configured, named
 
-    try:
-        component = registry.get("exporter", name)
-    except UnknownComponent as error:
-        raise UsageError(f"--to: {error}") from None
+    component = named(registry, "exporter", name, "--to")
     exporter = component.load_factory()(configured(component, read_options(options)))
     assert isinstance(exporter, Exporter)
     return exporter

@@ -93,7 +93,7 @@ def owner_of(layers: Sequence[Layer], data: Mapping[str, Any], path: toml_lines.
         path = path[:-1]
     for wanted in ((*path, "name"), path):
         for layer in reversed(layers):
-            if path and layer.holds(wanted):
+            if path and holds(data, wanted) and layer.holds(wanted):
                 return layer
     return layers[-1]
 

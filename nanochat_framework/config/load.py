@@ -85,7 +85,29 @@ def read_resolved(path: Path, *, registry: Registry) -> RunConfig:
         raise UsageError(f"{path}: cannot be read ({error})") from None
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds no configuration")
-    return validate(data, registry, lambda location: str(path))
+    try:
+        return validate(data, registry, lambda location: str(path))
+    except ConfigError as error:
+        gone = owners_of_missing(str(error), _lock_beside(path))
+        problems = (*error.problems, *(Problem(str(path), "", line) for line in gone))
+        raise ConfigError(problems, exit_code=error.exit_code) from None
+
+
+def owners_of_missing(complaint: str, lock: Any) -> list[str]:
+    """Where the components that a complaint calls unknown came from, a line each, by the lock of what named them."""
+    rows = [row for row in lock if isinstance(row, dict)] if isinstance(lock, list) else []
+    return [
+        f"{row['kind']} {row['name']!r} came with {row.get('distribution')} {row.get('version')}; install that again"
+        for row in rows
+        if f"unknown {row.get('kind')} {row.get('name')!r}" in complaint
+    ]
+
+
+def _lock_beside(path: Path) -> Any:
+    try:
+        return json.loads(path.with_name("components.lock.json").read_bytes())
+    except (OSError, ValueError, RecursionError):  # it only helps to explain another error
+        return None
 
 
 def components_lock(config: RunConfig) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -65,8 +65,8 @@ def explain(
     for item in items:
         location, kind = tuple(item["loc"]), item["type"]
         context = item.get("ctx", {})
-        if kind == "too_short" and any(_is_inside(tuple(other["loc"]), location) for other in items):
-            continue  # it is long enough; pydantic does not count members that are wrong themselves
+        if _only_follows(item, items):
+            continue
         if kind == "extra_forbidden":
             message = _unknown_key(location, item["input"], data, known)
         elif kind == "missing":
@@ -91,7 +91,14 @@ def _is_inside(location: Location, outer: Location) -> bool:
 
 def all_absent(error: ValidationError) -> bool:
     """Whether nothing is wrong but components that a plugin which did not load may have."""
-    return all(item.get("ctx", {}).get("absent") is True for item in error.errors(include_url=False))
+    items = error.errors(include_url=False)
+    return all(item.get("ctx", {}).get("absent") is True for item in items if not _only_follows(item, items))
+
+
+def _only_follows(item: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an array is called too short only because pydantic does not count members that are wrong themselves."""
+    location = tuple(item["loc"])
+    return item["type"] == "too_short" and any(_is_inside(tuple(other["loc"]), location) for other in items)
 
 
 def _by_line(problem: Problem) -> tuple[str, int, str]:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from nanochat_framework.config.component import ComponentConfig
 from nanochat_framework.plugins.component import Component
+from nanochat_framework.plugins.faults import fault
 from nanochat_framework.plugins.registry import Registry, UnknownComponent
 
 ConfigT = TypeVar("ConfigT", bound=ComponentConfig)
@@ -92,10 +93,9 @@ def _configured(component: Component, body: dict[str, Any], info: ValidationInfo
     except ValidationError:
         raise
     except (Exception, SystemExit) as error:
-        reason = (str(error).splitlines() or [""])[0]
         message = (
             f"{component.kind} {component.name!r} of plugin {component.plugin} ({component.distribution} "
-            f"{component.version}) cannot be used: {type(error).__name__}: {reason}"
+            f"{component.version}) cannot be used: {fault(error)}"
         )
         raise PydanticCustomError("component_broken", "{message}", {"message": message, "absent": True}) from None
 

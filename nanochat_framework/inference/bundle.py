@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nanochat_framework.config.load import owners_of_missing
 from nanochat_framework.config.quantization import unfinished_warmups
 from nanochat_framework.contracts.exporter import Importer, ModelBundle
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.inference.tables import select_model, select_quantizers
 from nanochat_framework.model import roles
 from nanochat_framework.model.build import build_model
@@ -101,8 +102,12 @@ def _read_checkpoint(path: Path, registry: Registry, weights: str) -> ModelBundl
     config = meta.get("config")
     if not isinstance(config, dict) or "model" not in config:
         raise UsageError(f"{path / META}: holds no configuration; the checkpoint is damaged")
-    selected = select_model(config["model"], f"{path / META}: model", registry)
-    rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
+    try:
+        selected = select_model(config["model"], f"{path / META}: model", registry)
+        rules = select_quantizers(config.get("quantizer", []), f"{path / META}: quantizer", registry)
+    except ConfigError as error:
+        gone = (Problem(str(path / META), "", line) for line in owners_of_missing(str(error), meta.get("components")))
+        raise ConfigError((*error.problems, *gone), exit_code=error.exit_code) from None
     model = build_model(selected, rules)
     scored = weights == TRAINED and not unfinished_warmups(rules, int(meta.get("step", 0)))
     _load(model, read_tensors(path / (AVERAGE if weights == EMA else MODEL)), path)

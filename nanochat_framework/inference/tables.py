@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from nanochat_framework.config.problems import all_absent
 from nanochat_framework.config.rules import QuantizerRule
 from nanochat_framework.config.selection import Select, Selected
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import ConfigError, Problem
 from nanochat_framework.plugins.registry import Registry
 
 _MODEL: TypeAdapter[Selected[Any]] = TypeAdapter(Annotated[Selected[Any], Select("model")])
@@ -19,16 +20,16 @@ _QUANTIZERS: TypeAdapter[tuple[QuantizerRule, ...]] = TypeAdapter(tuple[Quantize
 
 
 def select_model(table: Any, where: str, registry: Registry) -> Selected[Any]:
-    """The model of a `[model]` table. Raises UsageError, beginning with `where`, for the first mistake in it.
+    """The model of a `[model]` table. Raises ConfigError, beginning with `where`, for the first mistake in it.
 
-    A component that no installed plugin has is such a mistake; the message names it.
+    A component that no installed plugin has is such a mistake; the message names it, and the exit code is 4.
     """
     selected: Selected[Any] = _validate(_MODEL, table, where, registry)
     return selected
 
 
 def select_quantizers(tables: Any, where: str, registry: Registry) -> tuple[QuantizerRule, ...]:
-    """The rules of `[[quantizer]]` tables. Raises UsageError as `select_model` does."""
+    """The rules of `[[quantizer]]` tables. Raises ConfigError as `select_model` does."""
     rules: tuple[QuantizerRule, ...] = _validate(_QUANTIZERS, tables, where, registry)
     return rules
 
@@ -39,4 +40,4 @@ def _validate(adapter: TypeAdapter[Any], value: Any, where: str, registry: Regis
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {path + ': ' if path else ''}{first['msg']}") from None
+        raise ConfigError([Problem(where, path, first["msg"])], exit_code=4 if all_absent(error) else 2) from None

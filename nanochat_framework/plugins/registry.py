@@ -10,7 +10,8 @@ from nanochat_framework.plugins.component import Component
 class UnknownComponent(LookupError):
     """No component of that kind has that name. `str()` gives near names and the plugins that did not load.
 
-    `absent`: nothing has a similar name and some plugin did not load, so that plugin is likelier than a typing error.
+    `absent`: it is likelier that a plugin is missing than that a name was mistyped. Nothing is there of the vendor that is
+    named, or nothing has a similar name and some plugin did not load.
     """
 
     def __init__(self, message: str, *, absent: bool = False) -> None:
@@ -79,12 +80,16 @@ class Registry:
 
         available = self.names(kind)
         near = difflib.get_close_matches(str(name), available, n=1)
+        vendor, slash, _ = str(name).partition("/")
+        stranger = bool(slash) and not any(known.startswith(f"{vendor}/") for _, known in self._components)
         message = f"unknown {kind} {name!r}"
-        message += f"; did you mean {near[0]!r}?" if near else "."
+        if stranger:
+            message += f": no plugin of {vendor!r} is installed"
+        message += f"; did you mean {near[0]!r}?" if near and not stranger else "."
         message += f" Available: {', '.join(available) or 'none'}"
         if self._unavailable:
             message += f". Plugins that are not loaded: {'; '.join(self._unavailable)}"
-        return UnknownComponent(message, absent=bool(self._unavailable) and not near)
+        return UnknownComponent(message, absent=stranger or (bool(self._unavailable) and not near))
 
 
 def owner(component: Component) -> str:

@@ -1,4 +1,4 @@
-"""Settings of a component that were given on the command line, validated."""
+"""A component that the command line names, and its settings from there, validated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.plugins.component import Component
+from nanochat_framework.plugins.registry import Registry, UnknownComponent
+
+
+def named(registry: Registry, kind: str, name: str, option: str = "") -> Component:
+    """The component that an option names. Raises ConfigError, exit code 4 where a plugin is missing rather than a letter."""
+    try:
+        return registry.get(kind, name)
+    except UnknownComponent as error:
+        raise ConfigError([Problem(option, "", str(error))], exit_code=4 if error.absent else 2) from None
 
 
 def configured(component: Component, options: Mapping[str, Any]) -> BaseModel:

@@ -79,6 +79,12 @@ def test_a_source_takes_the_place_of_several_and_the_other_way_round(base: Path)
     assert any("one of the two" in line for line in refused(both))
 
 
+def test_a_name_that_is_missing_is_missing_where_the_table_is(base: Path) -> None:
+    path = child(base, '[[optimizer]]\nmatch = "*"\nlr = 0.1\n')
+    (line,) = refused(path)
+    assert line.startswith(f"{path}:2: optimizer.0: a name is missing"), "the base's table of this number is replaced"
+
+
 def test_presets_can_be_extended_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = child(tmp_path / "x", "[train]\nsteps = 7\n", below="tiny-cpu")
     monkeypatch.chdir("/")

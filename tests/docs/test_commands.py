@@ -1,7 +1,8 @@
 """Law 11: each command line in the documents is executed, dry-run or config-checked, as its block is tagged.
 
 A fenced `sh` block is tagged `run` (executed as it stands, all blocks of a page in one folder, with few training steps) or
-`plan` (its `nanochat` commands must parse, its `make` targets must exist). A block without a tag is an error.
+`plan` (its `nanochat` commands must parse, its `make` targets must exist). A block without a tag is an error. What is tagged
+`clean` installs something: tests of their own (`test_your_first_optimizer`) follow these pages in an environment of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def commands(page: Path, tag: str) -> list[str]:
     """The lines of a page's blocks with a tag."""
     lines = []
     for found, body in BLOCK.findall(page.read_text()):
-        assert found in ("run", "plan"), f"{page.name}: a sh block is tagged {found!r}; use run or plan"
+        assert found in ("run", "plan", "clean"), f"{page.name}: a sh block is tagged {found!r}; use run, plan or clean"
         if found == tag:
             lines += [line for line in body.replace("\\\n", " ").splitlines() if line.strip()]
     return lines

@@ -89,6 +89,7 @@ def test_a_good_one(install: Install, capsys: pytest.CaptureFixture[str]) -> Non
         ({"top": "import no_such_package"}, "No module named 'no_such_package' (PATH/__init__.py:4)"),
         ({"top": "def ("}, "failed: SyntaxError: "),
         ({"impl_top": "raise ValueError('no')"}, "factory MODULE.impl:build: ValueError: no (PATH/impl.py:3)"),
+        ({"impl_top": "print('data?'); raise SystemExit(3)"}, "factory MODULE.impl:build: SystemExit: 3 (PATH/impl.py:3)"),
         ({"factory": "bild"}, "factory MODULE.impl:bild: AttributeError: module 'MODULE.impl' has no attribute 'bild'"),
         ({"config": "import os\n1 / 0\n"}, "config MODULE.config:C: ZeroDivisionError: division by zero (PATH/config.py:2)"),
         ({"config": "import torch\n" + CONFIG}, "importing MODULE.config imports torch"),
@@ -97,7 +98,7 @@ def test_a_good_one(install: Install, capsys: pytest.CaptureFixture[str]) -> Non
         ({"name": "wsd"}, "failed: schedule 'wsd' is registered by both"),
         ({"top": "import sys; sys.modules['numpy'] = sys.modules.pop('numpy_before')"}, "for it imports numpy; import them in"),
     ],
-    ids=["import", "syntax", "factory", "attribute", "config", "heavy config", "description", "api", "name", "heavy"],
+    ids=["import", "syntax", "factory", "exit", "attribute", "config", "heavy config", "description", "api", "name", "heavy"],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(
     wrong: dict[str, str],

@@ -18,6 +18,6 @@ def nanochat_register(registrar: Registrar) -> None:
         "acme/widget",
         config=".config:WidgetImporterConfig",
         factory=".widget:build_importer",
-        summary="Reads the JSON files of the exporter",
-        suffixes=(".json",),
+        summary="Reads the files of the exporter",
+        suffixes=(".widget",),
     )

@@ -41,7 +41,7 @@ def test_bit_for_bit(tmp_path: Path) -> None:
     registry = load_plugins().registry
     exporter = registry.get("exporter", "acme/widget")
     importer = registry.get("importer", "acme/widget")
-    bundle, path = _bundle(registry), tmp_path / "m.json"
+    bundle, path = _bundle(registry), tmp_path / "m.widget"
     report = exporter.load_factory()(exporter.config_class()()).export(bundle, path)
     assert report.n_bytes == path.stat().st_size
     read = importer.load_factory()(importer.config_class()()).load(path, registry)
@@ -63,6 +63,6 @@ def test_what_is_no_such_file_is_one_clear_line(content: str, tmp_path: Path) ->
     """The message begins with the path."""
     registry = load_plugins().registry
     importer = registry.get("importer", "acme/widget")
-    (tmp_path / "m.json").write_text(content)
-    with pytest.raises(UsageError, match=r"m\.json: (cannot be read|is no file|is damaged)"):
-        importer.load_factory()(importer.config_class()()).load(tmp_path / "m.json", registry)
+    (tmp_path / "m.widget").write_text(content)
+    with pytest.raises(UsageError, match=r"m\.widget: (cannot be read|is no file|is damaged)"):
+        importer.load_factory()(importer.config_class()()).load(tmp_path / "m.widget", registry)

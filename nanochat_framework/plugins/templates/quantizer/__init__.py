@@ -1,4 +1,4 @@
-"""Weights of one bit."""
+"""Weights of as many bits as you like."""
 
 from nanochat_framework.plugins import Registrar, hookimpl
 
@@ -12,5 +12,5 @@ def nanochat_register(registrar: Registrar) -> None:
         "acme/widget",
         config=".config:WidgetConfig",
         factory=".widget:build",
-        summary="The sign of each weight, with a scale for each group of inputs",
+        summary="Weights of 2 to 8 bits, with a scale for each group of inputs",
     )

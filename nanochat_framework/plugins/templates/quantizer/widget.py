@@ -1,4 +1,4 @@
-"""Signs and scales (Rastegari et al. 2016, XNOR-Net, arXiv 1603.05279, section 3.1)."""
+"""Whole numbers with a scale for each group (as in Jacob et al. 2017, arXiv 1712.05877, without a zero point)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,22 @@ SMALLEST_SCALE, LARGEST_SCALE = 2.0**-24, 65504.0
 
 
 class WidgetQuantizer(Quantizer):
-    """code = sign(w), scale = mean |w| of the group: of all scales the one of least squared error for these codes.
+    """scale = largest magnitude of the group / largest code; code = the whole number nearest to w / scale.
 
-    A weight of 0 has the code 0, so that rounding what is already rounded changes nothing. `quantize` is called once for
-    each change of the weight; gradients pass straight through to it without further ado.
+    `quantize` is called once for each change of the weight. Gradients pass straight through to the weight by themselves.
     """
 
     def __init__(self, config: WidgetConfig) -> None:
-        self.group_size = config.group_size
+        self.group_size, self.largest = config.group_size, config.largest
 
     def quantize(self, weight: Tensor) -> QuantizedWeight:
         """Codes and scales of a weight (..., out_features, in_features), float32; the last group may be partial."""
-        codes = weight.sign()
-        magnitudes, counted = self._sums(weight.abs()), self._sums(codes.abs())
-        scales = (magnitudes / counted.clamp_min(1)).clamp(SMALLEST_SCALE, LARGEST_SCALE).half().float()
-        return QuantizedWeight(codes.to(torch.int8), scales, self.group_size)
-
-    def _sums(self, values: Tensor) -> Tensor:
-        """The sum of each group: (..., in_features) -> (..., groups)."""
-        filled = functional.pad(values, (0, -values.shape[-1] % self.group_size))
-        return torch.unflatten(filled, -1, (-1, self.group_size)).sum(dim=-1)
+        filled = functional.pad(weight, (0, -weight.shape[-1] % self.group_size))
+        groups = torch.unflatten(filled, -1, (-1, self.group_size))
+        scales = groups.abs().amax(dim=-1) / self.largest
+        scales = scales.clamp(SMALLEST_SCALE, LARGEST_SCALE).half().float()
+        codes = (groups / scales.unsqueeze(-1)).round().clamp(-self.largest, self.largest).flatten(-2)
+        return QuantizedWeight(codes[..., : weight.shape[-1]].to(torch.int8), scales, self.group_size)
 
 
 def build(config: WidgetConfig) -> WidgetQuantizer:

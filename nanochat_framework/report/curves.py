@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from nanochat_framework.runs.jsonlines import Record
@@ -28,7 +29,7 @@ class Series:
     faint: bool = False
     dots: bool = False
 
-    @property
+    @cached_property
     def finite(self) -> tuple[Point, ...]:
         """The points that can be drawn."""
         return tuple(point for point in self.points if math.isfinite(point[1]))
@@ -72,7 +73,12 @@ def charts(records: Sequence[Record], baselines: dict[str, float]) -> list[Chart
     ]
     steps = [float(record["step"]) for record in records]
     axis = (0.0 if min(steps, default=0) <= 0.1 * max(steps, default=0) else min(steps), max([1.0, *steps]))
-    return [replace(chart, steps=axis) for chart in found if chart is not None]
+    return [_thinned(chart, axis) for chart in found if chart is not None]
+
+
+def _thinned(chart: Chart, steps: tuple[float, float]) -> Chart:
+    series = tuple(replace(each, points=decimate(each.points)) for each in chart.series)
+    return replace(chart, series=series, steps=steps)
 
 
 def values(records: Sequence[Record], name: str) -> tuple[Point, ...]:
@@ -80,17 +86,25 @@ def values(records: Sequence[Record], name: str) -> tuple[Point, ...]:
     return tuple((float(r["step"]), float(r[name])) for r in records if isinstance(r.get(name), int | float))
 
 
-def decimate(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
-    """At most so many points that look the same: of each stretch the first, the least, the largest and the last."""
+def decimate(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:
+    """At most so many points that look the same.
+
+    Of each stretch the first, the least, the largest and the last are kept, and one that is no number, where lines break.
+    """
     if len(points) <= most:
-        return list(points)
-    stretches = max(most // 4, 1)
+        return tuple(points)
+    stretches = max(most // 5, 1)
     kept: list[Point] = []
     for number in range(stretches):
         part = range(number * len(points) // stretches, (number + 1) * len(points) // stretches)
-        low, high = min(part, key=lambda i: points[i][1]), max(part, key=lambda i: points[i][1])
-        kept += [points[i] for i in sorted({part[0], low, high, part[-1]})]
-    return kept
+        known = [i for i in part if math.isfinite(points[i][1])]
+        gap = next((i for i in part if not math.isfinite(points[i][1])), None) if len(known) < len(part) else None
+        chosen = {gap} if gap is not None else set()
+        if known:
+            low, high = min(known, key=lambda i: points[i][1]), max(known, key=lambda i: points[i][1])
+            chosen |= {known[0], low, high, known[-1]}
+        kept += [points[i] for i in sorted(chosen)]
+    return tuple(kept)
 
 
 def smoothed(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -157,6 +157,8 @@ def _mean_power(joules: float, found: Gathered) -> str:
 def _model_and_data(found: Gathered) -> Section:
     model = found.config.get("model")
     rows = [("run", found.run.name), ("begun", moment(found.summary.created) if found.summary.created else NOTHING)]
+    if found.summary.parent:
+        rows.append(("forked from", found.summary.parent))
     if found.summary.tags:
         rows.append(("tags", ", ".join(found.summary.tags)))
     if found.parameters:

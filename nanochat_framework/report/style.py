@@ -31,7 +31,7 @@ h1 {{ font-size: clamp(2rem, 1.4rem + 2.4vw, 3rem); line-height: 1.1; margin: 0.
 h2 {{ font-size: 1.5rem; line-height: 1.2; margin: 0 0 1.2rem; padding-top: 0.9rem; border-top: 1px solid var(--hair) }}
 h3 {{ font-size: 0.95rem; margin: 1.5rem 0 0.5rem }}
 section {{ margin-top: 3rem }}
-p {{ margin: 0.8rem 0; max-width: 68ch }}
+p {{ margin: 0.8rem 0; max-width: 68ch; text-wrap: pretty }}
 .eyebrow {{ margin: 0; color: var(--soft); font-size: 0.8rem; letter-spacing: 0.08em; text-transform: uppercase }}
 .state {{ margin-left: 0.6em; padding: 0.1em 0.65em 0.15em; border: 1px solid currentColor; border-radius: 1em;
   color: var(--accent) }}

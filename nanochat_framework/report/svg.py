@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from nanochat_framework.report.curves import Chart, Point, Series, decimate
+from nanochat_framework.report.curves import Chart, Point, Series
 from nanochat_framework.report.figures import compact
 from nanochat_framework.report.markup import Html, tag
 
@@ -140,7 +140,7 @@ def _level(value: float, y: Scale) -> Html:
 def _line(series: Series, x: Scale, y: Scale, colour: str) -> Html:
     """A path, broken where values are not numbers; single values and evaluations are dots besides."""
     strokes: list[list[Point]] = [[]]
-    for point in decimate(series.points):
+    for point in series.points:
         if math.isfinite(point[1]):
             strokes[-1].append(point)
         elif strokes[-1]:

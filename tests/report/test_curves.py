@@ -12,15 +12,23 @@ from nanochat_framework.report.curves import charts, decimate, smoothed
 LINES = st.lists(st.floats(-1e6, 1e6), max_size=400).map(lambda ys: [(float(x), y) for x, y in enumerate(ys)])
 
 
-@given(LINES, st.integers(4, 60))
+@given(LINES, st.integers(5, 60))
 def test_what_is_left_looks_the_same(points: list[tuple[float, float]], most: int) -> None:
-    kept = decimate(points, most)
-    assert len(kept) <= max(most, 4)
+    kept = list(decimate(points, most))
+    assert len(kept) <= max(most, 5)
     assert kept == sorted(set(kept) & set(points))
     if points:
         values = [value for _, value in points]
         assert {min(values), max(values)} <= {value for _, value in kept}
         assert (kept[0], kept[-1]) == (points[0], points[-1])
+
+
+def test_where_a_line_breaks_it_still_breaks() -> None:
+    points = [(float(step), math.nan if 400 <= step < 410 else 1.0) for step in range(1000)]
+    kept = decimate(points, 50)
+    breaks = [number for number, (_, value) in enumerate(kept) if math.isnan(value)]
+    assert breaks
+    assert all(math.isfinite(kept[number - 1][1]) and math.isfinite(kept[number + 1][1]) for number in breaks)
 
 
 @given(LINES)

@@ -50,7 +50,8 @@ def imported(*arguments: str) -> list[str]:
 )
 def test_no_heavy_import(arguments: list[str]) -> None:
     heavy, others = imported(*arguments)
-    assert heavy == "0"
+    codes = ("0", "1") if arguments[0] == "doctor" else ("0",)  # the machine may have a problem
+    assert heavy in codes
     if arguments[0] == "plugins" or arguments[-1] in ("--help", "--version"):
         assert others == "", "nothing here needs a configuration"
 

@@ -101,7 +101,9 @@ def _parts(made: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _navigation(parts: dict[str, list[str]]) -> list[dict[str, object]]:
-    own = [{name.removesuffix(".md").capitalize(): name} for name in OWN_PAGES if (REPOSITORY / name).exists()]
+    own: list[dict[str, object]] = [
+        {name.removesuffix(".md").capitalize(): name} for name in OWN_PAGES if (REPOSITORY / name).exists()
+    ]
     navigation: list[dict[str, object]] = [{"Home": "index.md"}]
     for part, pages in parts.items():
         entries: list[object] = [page for page in pages if page.count("/") == 1]

@@ -63,39 +63,45 @@ def _findings(runs_dir: Path | None) -> list[Finding]:
 
     probe = TorchProbe()
     try:
-        before = _each(look_at_python, look_at_packages)
+        before = _each({"python": look_at_python, "packages": look_at_packages})
         after = _each(
-            look_at_cpu,
-            look_at_memory,
-            look_at_compiler,
-            look_at_terminal,
-            lambda: look_at_disk(runs_dir),
-            look_at_plugins,
-            look_at_extras,
+            {
+                "cpu": look_at_cpu,
+                "memory": look_at_memory,
+                "compiler": look_at_compiler,
+                "terminal": look_at_terminal,
+                "disk": lambda: look_at_disk(runs_dir),
+                "plugins": look_at_plugins,
+                "extras": look_at_extras,
+            }
         )
         torch = probe.result()
     finally:
         probe.close()
-    about_torch = _each(lambda: look_at_torch(torch), lambda: look_at_devices(torch), lambda: look_at_kernels(torch))
+    about_torch = _each(
+        {
+            "torch": lambda: look_at_torch(torch),
+            "devices": lambda: look_at_devices(torch),
+            "kernels": lambda: look_at_kernels(torch),
+        }
+    )
     return [*before, *about_torch, *after]
 
 
-def _each(*looks: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def _each(looks: dict[str, Callable[[], Iterable[Finding]]]) -> list[Finding]:
     """What the looks find. One that fails is a finding: on a broken machine the others are all the more wanted."""
-    return [finding for look in looks for finding in _guarded(look)]
+    return [finding for subject, look in looks.items() for finding in _guarded(subject, look)]
 
 
-def _guarded(look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def _guarded(subject: str, look: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     from nanochat_framework.doctor.finding import PROBLEM, Finding
 
     try:
         yield from look()
     except Exception as error:
         what = " ".join(f"looking failed with {type(error).__name__}: {error}".split())
-        subject = getattr(look, "__name__", "disk").removeprefix("look_at_")
-        yield Finding(
-            subject, PROBLEM, what, "set NANOCHAT_TRACEBACK=1 for other commands' tracebacks; please report it"
-        )
+        todo = "install what is missing, if something is; else please report it"
+        yield Finding(subject, PROBLEM, what, todo)
 
 
 def _print(found: list[Finding]) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nanochat_framework.doctor.finding import NOTE, OK, PROBLEM, Finding
@@ -21,14 +21,17 @@ _LITTLE_BYTES = 5_000_000_000
 
 def look_at_disk(runs_dir: Path | None = None) -> Iterator[Finding]:
     """The runs' folder, the cache and the temporary folder."""
-    yield look_at_folder("runs", runs_dir or default_runs_dir(), "--runs-dir or NANOCHAT_RUNS_DIR")
-    yield look_at_folder("cache", cache_folder(), "XDG_CACHE_HOME")
-    try:
-        yield look_at_folder("temporary files", Path(tempfile.gettempdir()), "TMPDIR")
-    except OSError as error:
-        yield Finding(
-            "disk", PROBLEM, f"temporary files: {error.strerror}", "set TMPDIR to a folder that can be written"
-        )
+    places: tuple[tuple[str, Callable[[], Path], str], ...] = (
+        ("runs", lambda: runs_dir or default_runs_dir(), "--runs-dir or NANOCHAT_RUNS_DIR"),
+        ("cache", cache_folder, "XDG_CACHE_HOME"),
+        ("temporary files", lambda: Path(tempfile.gettempdir()), "TMPDIR"),
+    )
+    for purpose, find, setting in places:
+        try:
+            yield look_at_folder(purpose, find(), setting)
+        except (OSError, RuntimeError) as error:  # no folder can be written; a user who has no home
+            todo = f"set {setting} to a folder that can be written"
+            yield Finding("disk", PROBLEM, f"{purpose}: {' '.join(str(error).split())}", todo)
 
 
 def look_at_folder(purpose: str, folder: Path, setting: str) -> Finding:

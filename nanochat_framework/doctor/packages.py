@@ -10,8 +10,9 @@ from functools import cache
 from importlib import metadata
 
 from nanochat_framework.doctor.finding import NOTE, OK, PROBLEM, Finding
-from nanochat_framework.plugins.discovery import OWN_DISTRIBUTION
 
+OWN_DISTRIBUTION = "nanochat-framework"
+"""Not taken from `nanochat_framework.plugins`, whose import fails where pluggy does: this module must say so."""
 EXTRAS = {
     "data": "the fast encoder, Parquet files and .jsonl.zst in `nanochat prepare-data`",
     "huggingface": "`nanochat export --to huggingface --check`",

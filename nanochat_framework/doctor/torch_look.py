@@ -61,7 +61,9 @@ def _unused_gpu(found: dict[str, Any], root: Path) -> Iterator[Finding]:
         yield Finding("devices", NOTE, what, "install NVIDIA's driver, then look again with nvidia-smi")
     elif found["cuda_build"] is None:
         what = f"an NVIDIA GPU is here (driver {driver}), and torch {found['version']} was built without CUDA"
-        todo = f"{INSTALL} --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
+        todo = "install the build for CUDA that https://pytorch.org/get-started shows for your system"
+        if platform.system() == "Linux":  # where the one on PyPI is built for CUDA
+            todo = f"{INSTALL} --force-reinstall torch --index-url https://pypi.org/simple"
         yield Finding("devices", PROBLEM, what, todo)
     else:
         what = f"torch for CUDA {found['cuda_build']} cannot use the GPU under driver {driver}: {found['cuda_error']}"

@@ -168,7 +168,7 @@ def _overview() -> str:
     ours = {name for rows in headings.values() for name in rows}
     theirs = {name: summary_of(points) for name, points in external_commands().items() if name not in ours}
     if theirs:
-        headings["from other distributions"] = theirs
+        headings["from plugins"] = theirs
     width = max(len(name) for rows in headings.values() for name in rows)
     parts = [USAGE]
     for heading, rows in headings.items():

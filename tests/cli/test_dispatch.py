@@ -197,13 +197,14 @@ def folder(tmp_path: Path) -> Path:
 def test_commands_of_others_are_listed_without_importing_them(folder: Path) -> None:
     done = run("--help", path=folder)
     assert (done.returncode, done.stderr) == (0, "")
-    theirs = done.stdout.partition("from other distributions:\n")[2].partition("\n\n")[0]
+    theirs = done.stdout.partition("from plugins:\n")[2].partition("\n\n")[0]
     assert [line.split(maxsplit=1) for line in theirs.splitlines()] == [
         ["broken", "from broken"],
         ["gone", "from gone"],
         ["helped", "from HELP"],
         ["partial", "from partial"],
         ["sweep", "Try every learning rate."],
+        ["tui", "watch and steer runs on one screen in the terminal"],
         ["twice", "(declared by one and two: uninstall one of them)"],
     ]
 

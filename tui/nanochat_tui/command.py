@@ -1,0 +1,73 @@
+"""`nanochat tui`: watch and steer runs in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nanochat_framework.errors import UsageError
+
+HELP = "watch and steer runs on one screen in the terminal"
+
+EXAMPLES = """\
+examples:
+  nanochat tui                                   (all runs in ./runs)
+  nanochat tui --filter 'lr>0.01 and state=running'
+  nanochat tui --plain --every 30                (lines of text, for screen readers and logs)
+  ssh -t big-machine nanochat tui --runs-dir /data/runs
+
+The dashboard reads and writes runs' folders and nothing else: closing it changes no training, and several may watch one run.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    from nanochat_framework.runs.directory import default_runs_dir
+
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--runs-dir", type=Path, default=default_runs_dir(), metavar="DIR", help="where runs live (default ./runs)"
+    )
+    parser.add_argument(
+        "--filter", default="", metavar="TEXT", help="only runs like this, e.g. 'lr>0.01 and not tag=old'"
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="lines of text when something changed, instead of a screen"
+    )
+    parser.add_argument(
+        "--every", type=float, default=10.0, metavar="S", help="with --plain: seconds between looks (default 10)"
+    )
+    parser.add_argument("--once", action="store_true", help="with --plain: print the table and end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the screen, or print. Raises UsageError for what a person got wrong."""
+    from nanochat_tui.filters import parse
+
+    parse(arguments.filter)
+    if not arguments.every >= 0.1:
+        raise UsageError(f"--every {arguments.every:g}: at least 0.1 seconds")
+    if arguments.once and not arguments.plain:
+        raise UsageError("--once goes with --plain")
+    if arguments.plain:
+        from nanochat_tui.plain import show
+
+        show(arguments.runs_dir, wanted=arguments.filter, seconds=arguments.every, once=arguments.once)
+        return 0
+    return _screen(arguments)
+
+
+def _screen(arguments: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
+        raise UsageError("the dashboard needs a terminal; `nanochat tui --plain` prints lines of text")
+    try:
+        from nanochat_tui.app import Dashboard
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual", "rich"):
+            raise
+        raise UsageError("the dashboard needs the extra `tui`: pip install 'nanochat-framework[tui]'") from None
+    app = Dashboard(arguments.runs_dir, wanted=arguments.filter)
+    app.run()
+    return app.return_code or 0

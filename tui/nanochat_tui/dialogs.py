@@ -1,0 +1,86 @@
+"""Small windows: a question, a line of text, a choice, the help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from nanochat_framework.errors import NanochatError
+
+
+class Ask(ModalScreen[bool]):
+    """Yes or no; only `y` is a yes."""
+
+    BINDINGS = [Binding("y", "answer(True)", "yes"), Binding("n,escape,enter,q", "answer(False)", "no")]  # noqa: RUF012
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self.question = question
+
+    def compose(self) -> ComposeResult:
+        """The question."""
+        with Vertical(classes="dialog"):
+            yield Static(self.question, markup=False)
+            yield Static("y: yes    n: no", classes="hint", markup=False)
+
+    def action_answer(self, answer: bool) -> None:
+        """Close with the answer."""
+        self.dismiss(answer)
+
+
+class Prompt(ModalScreen[str | None]):
+    """A line of text; None if it was given up. `check` raises NanochatError for a text that will not do."""
+
+    BINDINGS = [Binding("escape", "give_up", "back")]  # noqa: RUF012
+
+    def __init__(
+        self, title: str, hint: str, *, value: str = "", check: Callable[[str], object] = lambda text: None
+    ) -> None:
+        super().__init__()
+        self.title_text, self.hint, self.value, self.check = title, hint, value, check
+
+    def compose(self) -> ComposeResult:
+        """Title, line, hint."""
+        with Vertical(classes="dialog"):
+            yield Static(self.title_text, classes="heading", markup=False)
+            yield Input(value=self.value, select_on_focus=False)
+            yield Static(self.hint, classes="hint", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Close, or say what is wrong."""
+        try:
+            self.check(event.value)
+        except NanochatError as error:
+            hint = self.query_one(".hint", Static)
+            hint.add_class("wrong")
+            hint.update(str(error))
+            return
+        self.dismiss(event.value)
+
+    def action_give_up(self) -> None:
+        """Close without."""
+        self.dismiss(None)
+
+
+class Help(ModalScreen[None]):
+    """The keys."""
+
+    BINDINGS = [Binding("escape,q,question_mark,enter", "close", "close")]  # noqa: RUF012
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def compose(self) -> ComposeResult:
+        """The table."""
+        with VerticalScroll(classes="dialog tall"):
+            yield Static(self.text, markup=False)
+
+    def action_close(self) -> None:
+        """Close."""
+        self.dismiss(None)

@@ -1,0 +1,35 @@
+"""The dashboard as lines of text, for screen readers, logs and terminals that cannot draw."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from nanochat_framework.cli.common import print_table
+from nanochat_tui import formats
+from nanochat_tui.filters import parse
+from nanochat_tui.watch import RunsWatch
+
+
+def show(runs_dir: Path, *, wanted: str, seconds: float, once: bool) -> None:
+    """Print the runs that a filter means as a table, and again whenever it changed, every `seconds` at most.
+
+    Raises UsageError for a filter that is none.
+    """
+    watch, filter_, before = RunsWatch(runs_dir), parse(wanted), None
+    while True:
+        watch.poll()
+        runs = watch.matching(filter_)
+        rows = [tuple(column.text(run) for column in formats.COLUMNS) for run in runs]
+        changes = [(run.name, run.state, run.step, run.loss, run.tags) for run in runs]
+        if changes != before:
+            if before is not None:
+                print()
+            print(f"{time.strftime('%H:%M:%S')}  {runs_dir}: {len(runs)} of {len(watch.runs)} runs")
+            print_table([column.name for column in formats.COLUMNS], rows)
+            sys.stdout.flush()
+        if once:
+            return
+        before = changes
+        time.sleep(seconds)

@@ -1,0 +1,241 @@
+"""All runs of a folder in one table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.widgets import DataTable, Footer, Input, Static
+
+from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.removal import folder_size, remove
+from nanochat_framework.runs.summary import RunSummary
+from nanochat_tui.charts.ticks import short
+from nanochat_tui.dialogs import Ask
+from nanochat_tui.filters import parse
+from nanochat_tui.formats import COLUMNS, Column, columns
+from nanochat_tui.keys import bindings
+from nanochat_tui.palette import STATES
+from nanochat_tui.steering import SteeringScreen
+from nanochat_tui.watch import FIELDS, RunsWatch
+
+REFRESH_SECONDS = 1.0
+_LIVE_FIRST = ("running", "starting", "stopping", "paused")
+
+
+class RunsScreen(SteeringScreen):
+    """The table; it is read again once a second and drawn again when something changed."""
+
+    BINDINGS = bindings("runs")
+    where = "runs"
+
+    def __init__(self, runs_dir: Path, wanted: str = "") -> None:
+        super().__init__()
+        self.listing = RunsWatch(runs_dir)
+        self.filter_text = wanted
+        self._filter = parse(wanted)
+        self._sort: Column | None = None
+        """None: those that train first, then the newest."""
+        self._reverse = False
+        self._shown: list[tuple[str, tuple[str, ...]]] = []
+        self._columns: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Heading, filter, table, keys."""
+        yield Static(id="heading", markup=False)
+        yield Input(self.filter_text, placeholder="lr>0.01 and state=running", id="filter", compact=True)
+        yield DataTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        yield Static(id="nothing", markup=False)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Show what there is at once, then look once a second."""
+        self.query_one("#filter").display = bool(self.filter_text)
+        self.listing.poll()
+        self.show_runs()
+        self.query_one(DataTable).focus()
+        self.set_interval(REFRESH_SECONDS, self.look)
+
+    def look(self) -> None:
+        """Read again, where the screen is to be seen."""
+        if self.is_current and (self.listing.poll() or any(run.state == "running" for run in self.listing.runs)):
+            self.show_runs()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Other columns have room."""
+        self.show_runs()
+
+    def ordered(self) -> list[RunSummary]:
+        """The runs that the filter means, as they are to be shown."""
+        runs = self.listing.matching(self._filter)
+        if self._sort is None:
+            runs.sort(key=lambda run: (run.state not in _LIVE_FIRST, -(run.created or 0.0), run.name))
+        else:
+            runs.sort(key=self._sort.key)
+        return runs[::-1] if self._reverse else runs
+
+    def show_runs(self) -> None:
+        """Bring the table up to date, cell by cell where the order is the same."""
+        table, runs, wanted = self.query_one(DataTable), self.ordered(), columns(self.size.width)
+        name_width = self._name_width(wanted)
+        heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
+        rows = [(run.path, tuple(column.text(run) for column in wanted)) for run in runs]
+        states = {run.path: run.state for run in runs}
+        if heads != self._columns or [path for path, _ in rows] != [path for path, _ in self._shown]:
+            self._rebuild(table, wanted, name_width, rows, states)
+            self._columns = heads
+        else:
+            for (path, before), (_, now) in zip(self._shown, rows, strict=True):
+                for column, old, new in zip(wanted, before, now, strict=True):
+                    if old != new:
+                        table.update_cell(path, column.name, _cell(column, new, states[path], name_width))
+        self._shown = rows
+        self._heading(runs)
+
+    def _name_width(self, wanted: list[Column]) -> int:
+        """What the other columns leave to the name, no more than the longest."""
+        others = sum(column.width + 2 for column in wanted if column.name != "name")
+        longest = max((len(run.name) for run in self.listing.runs), default=4)
+        return max(min(self.size.width - others - 3, longest), 8)
+
+    def _rebuild(
+        self,
+        table: DataTable[Text],
+        wanted: list[Column],
+        name_width: int,
+        rows: list[tuple[str, tuple[str, ...]]],
+        states: dict[str, str],
+    ) -> None:
+        chosen = self.selected_path()
+        table.clear(columns=True)
+        for column in wanted:
+            arrow = ("▲" if self._reverse else "▼") if column is self._sort else ""
+            width = name_width if column.name == "name" else column.width
+            label = Text(f"{column.name}{arrow}", justify="right" if column.right else "left")
+            table.add_column(label, width=width, key=column.name)
+        for path, cells in rows:
+            table.add_row(
+                *[_cell(c, text, states[path], name_width) for c, text in zip(wanted, cells, strict=True)], key=path
+            )
+        paths = [path for path, _ in rows]
+        if chosen in paths:
+            table.move_cursor(row=paths.index(chosen), animate=False)
+
+    def _heading(self, runs: list[RunSummary]) -> None:
+        counts = Counter(run.state for run in self.listing.runs)
+        states = "  ".join(
+            f"{STATES[state][0]} {count} {state}" for state, count in sorted(counts.items()) if state in STATES
+        )
+        shown = "" if len(runs) == len(self.listing.runs) else f"{len(runs)} of "
+        heading = f" nanochat  {shown}{len(self.listing.runs)} runs  {states}  in {self.listing.runs_dir}"
+        widget, nothing = self.query_one("#heading", Static), self.query_one("#nothing", Static)
+        if str(widget.content) != heading:
+            widget.update(heading)
+        nothing.display = not runs
+        if not runs:
+            why = (
+                f"No run is like {self.filter_text!r}; esc shows all."
+                if self.listing.runs
+                else "No runs yet. n starts one."
+            )
+            nothing.update(why)
+
+    def selected_path(self) -> str | None:
+        """The folder of the run under the cursor."""
+        row = self.query_one(DataTable).cursor_row
+        return self._shown[row][0] if 0 <= row < len(self._shown) else None
+
+    def target(self) -> RunDirectory | None:
+        """The run under the cursor."""
+        path = self.selected_path()
+        return None if path is None else RunDirectory(Path(path))
+
+    @on(DataTable.HeaderSelected)
+    def _sort_by_header(self, event: DataTable.HeaderSelected) -> None:
+        chosen = next(column for column in COLUMNS if column.name == event.column_key.value)
+        self._reverse = chosen is self._sort and not self._reverse
+        self._sort = chosen
+        self.show_runs()
+
+    def action_sort(self) -> None:
+        """By the next column that is shown; after the last one as at the beginning."""
+        order: list[Column | None] = [None, *columns(self.size.width)]
+        place = order.index(self._sort) if self._sort in order else 0
+        self._sort = order[(place + 1) % len(order)]
+        self.show_runs()
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self._reverse = not self._reverse
+        self.show_runs()
+
+    def action_search(self) -> None:
+        """Type a filter."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        """Filter while it is typed; a text that is no filter yet leaves the table as it is."""
+        try:
+            self._filter = parse(event.value)
+        except UsageError:
+            return
+        self.filter_text = event.value
+        self.show_runs()
+
+    @on(Input.Submitted, "#filter")
+    def _filter_done(self, event: Input.Submitted) -> None:
+        """Keep the filter, or say what is wrong with it."""
+        try:
+            parse(event.value)
+        except UsageError as error:
+            self.notify(
+                f"{error}\nfields: {', '.join(FIELDS)}, or a key of the configuration", severity="error", markup=False
+            )
+            return
+        self.query_one("#filter").display = bool(event.value)
+        self.query_one(DataTable).focus()
+
+    def action_back(self) -> None:
+        """No filter."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.display = False
+        self.query_one(DataTable).focus()
+
+    def changed(self, result: str | None = None) -> None:
+        """Look at once."""
+        self.listing.poll()
+        self.show_runs()
+
+    def action_delete(self) -> None:
+        """Delete the run, after a yes."""
+        run = self.target()
+        if run is None:
+            return
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            try:
+                remove(run)
+            except NanochatError as error:
+                self.notify(str(error), severity="error", markup=False)
+            self.changed()
+
+        size = short(folder_size(run.path))
+        self.app.push_screen(Ask(f"Delete {run.name} with its checkpoints ({size}B)? It cannot be had back."), answered)
+
+
+def _cell(column: Column, text: str, state: str, name_width: int) -> Text:
+    style = STATES.get(state, STATES["unknown"])[1] if column.name == "state" else ""
+    width = name_width if column.name == "name" else column.width
+    cell = Text(text, style=style, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis")
+    cell.truncate(width, overflow="ellipsis")
+    return cell

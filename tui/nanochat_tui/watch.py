@@ -1,0 +1,133 @@
+"""All runs of a folder, looked at again and again at little cost: a run is read anew only when its files changed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.summary import RunSummary, summarize
+from nanochat_tui.filters import Filter
+
+_Marks = tuple[tuple[int, int, int] | None, ...]
+
+
+class RunsWatch:
+    """`runs` is what the last `poll` found, by name."""
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.runs_dir = runs_dir
+        self.runs: list[RunSummary] = []
+        self._seen: dict[str, tuple[_Marks, RunSummary]] = {}
+        self._configs: dict[str, Mapping[str, Any]] = {}
+
+    def poll(self) -> bool:
+        """Look again; whether anything is different. A run that cannot be read is left out."""
+        now, seen = time.time(), {}
+        for run in RunDirectory.all(self.runs_dir):
+            marks = tuple(_mark(file) for file in (run.status, run.tags, run.run_json))
+            known = self._seen.get(run.name)
+            try:
+                seen[run.name] = (
+                    (marks, _again(known[1], now)) if known and known[0] == marks else (marks, summarize(run, now))
+                )
+            except (OSError, UsageError):
+                continue
+        runs = [summary for _, summary in seen.values()]
+        different = runs != self.runs
+        self._seen, self.runs = seen, runs
+        return different
+
+    def matching(self, wanted: Filter | None) -> list[RunSummary]:
+        """Runs that a filter means; all without one."""
+        return [summary for summary in self.runs if wanted is None or wanted.fits(self._lookup(summary))]
+
+    def _lookup(self, summary: RunSummary) -> Callable[[str], Sequence[Any]]:
+        def values(field: str) -> Sequence[Any]:
+            if field in FIELDS:
+                return [value for value in FIELDS[field](summary) if value is not None]
+            config = self._config(summary)
+            return [value for key, value in config.items() if key == field or key.rpartition(".")[2] == field]
+
+        return values
+
+    def _config(self, summary: RunSummary) -> Mapping[str, Any]:
+        """Every key of the resolved configuration by its path; it is written once, so it is read once."""
+        if summary.path not in self._configs:
+            found: dict[str, Any] = {}
+            with contextlib.suppress(OSError, ValueError):
+                found = dict(_flat(json.loads(RunDirectory(Path(summary.path)).config_resolved.read_bytes()), ""))
+            self._configs[summary.path] = found
+        return self._configs[summary.path]
+
+
+def _again(summary: RunSummary, now: float) -> RunSummary:
+    """The same run, whose files did not change: only whether it still lives can have."""
+    if summary.state not in (*LIVE_STATES, "queued", "lost"):
+        return summary
+    state = liveness(read_status(RunDirectory(Path(summary.path)).status), now)
+    return summary if state == summary.state else replace(summary, state=state)
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+        return
+    for key, item in items:
+        yield from _flat(item, f"{path}.{key}" if path else str(key))
+
+
+def seconds_left(summary: RunSummary) -> float | None:
+    """Until a run that trains has done its steps, at the speed of now; None where that is not known."""
+    speed, step = summary.tokens_per_second, summary.step
+    if (
+        summary.state not in ("running", "paused")
+        or not speed
+        or not math.isfinite(speed)
+        or not step
+        or not summary.tokens
+    ):
+        return None
+    return max(summary.total_steps - step, 0) * (summary.tokens / step) / speed
+
+
+def _age(summary: RunSummary) -> float | None:
+    return None if summary.created is None else time.time() - summary.created
+
+
+FIELDS: dict[str, Callable[[RunSummary], Sequence[Any]]] = {
+    "name": lambda run: [run.name],
+    "state": lambda run: [run.state],
+    "step": lambda run: [run.step],
+    "steps": lambda run: [run.total_steps],
+    "tokens": lambda run: [run.tokens],
+    "attempt": lambda run: [run.attempt],
+    "loss": lambda run: [run.loss],
+    "eval_loss": lambda run: [run.eval_loss],
+    "bits_per_byte": lambda run: [run.bits_per_byte],
+    "speed": lambda run: [run.tokens_per_second],
+    "age": lambda run: [_age(run)],
+    "tag": lambda run: run.tags,
+    "host": lambda run: [run.host],
+    "parent": lambda run: [run.parent],
+    "error": lambda run: [run.error],
+}
+"""Columns that a filter may name -> their values; everything else is looked for in the configuration."""

@@ -22,12 +22,15 @@ def run(arguments: argparse.Namespace) -> int:
     request = Request(arguments.action, _arguments(arguments))
     status = read_status(target.status)
     state = liveness(status)
-    if state not in LIVE_STATES:
-        _not_live(target, request, status, state)
-        return 0
-    if arguments.no_wait:
+    lives = state in LIVE_STATES
+    if not lives:
+        _check_not_live(target, request, status, state)
+    if arguments.no_wait or not lives:
         _send(target, request)
-        print(f"{target.name}: asked for {request.command}, request {request.id}", file=sys.stderr)
+        when = "is done after the present step" if lives else "counts from its next start"
+        print(f"{target.name} is {state}; what was asked {when}", file=sys.stderr)
+        if arguments.json:
+            print_json({"id": request.id})
         return 0
     outcome = _asked(target, request, arguments.timeout)
     if arguments.json:
@@ -45,11 +48,9 @@ def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"release": True} if getattr(arguments, "release", False) else {}
 
 
-def _not_live(target: RunDirectory, request: Request, status: Status | None, state: str) -> None:
-    """A run that nobody trains: `set` waits for its next attempt, nothing else can. Raises UsageError."""
+def _check_not_live(target: RunDirectory, request: Request, status: Status | None, state: str) -> None:
+    """For a run that nobody trains: `set` can wait for its next start, nothing else. Raises UsageError."""
     if request.command == "set" and state in ("queued", "stopped", "released", "failed", "lost"):
-        _send(target, request)
-        print(f"{target.name} is {state}; what was set counts from its next start", file=sys.stderr)
         return
     hints = {
         "released": f"it released its device after step {status.step if status else 0}",

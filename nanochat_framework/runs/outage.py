@@ -29,6 +29,7 @@ class Outage:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self.folder, self._say = folder, say
         self._broken: set[str] = set()
+        self._lost: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def failed(self, path: Path, error: BaseException) -> None:
@@ -42,15 +43,22 @@ class Outage:
                 f"warning: {path}: cannot be written: {reason}; training goes on, and what there is to say is kept"
             )
 
+    def lost(self, path: Path) -> None:
+        """A line of a file was given up."""
+        with self._lock:
+            self._lost[path.name] = self._lost.get(path.name, 0) + 1
+
     def works(self, path: Path) -> None:
         """A file was written."""
         if path.name not in self._broken:
             return
         with self._lock:
             self._broken.discard(path.name)
-            over = not self._broken
-        if over:
-            self._say(f"{self.folder}: can be written again")
+            if self._broken:
+                return
+            lost, self._lost = self._lost, {}
+        given_up = "".join(f"; the oldest {count:,} lines of {name} were given up" for name, count in lost.items())
+        self._say(f"{self.folder}: can be written again{given_up}")
 
 
 class PatientWriter:
@@ -67,6 +75,8 @@ class PatientWriter:
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record, now or when it is possible; it must not be changed afterwards."""
         with self._lock:
+            if len(self._pending) == self._pending.maxlen:
+                self._outage.lost(self.path)
             self._pending.append(record)
             if time.monotonic() < self._retry_at:
                 return

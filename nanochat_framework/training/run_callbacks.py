@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
-from nanochat_framework.runs.atomic import DiskFull
+from nanochat_framework.errors import NanochatError
+from nanochat_framework.runs.atomic import DiskFull, system_reason
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.status import LATEST, State, StatusFile
 from nanochat_framework.runs.tracking import Trackers
@@ -135,8 +136,18 @@ class CheckpointCallback(Callback):
         if trainer.world.is_main:
             if trainer.finished:
                 self.store.link(name, "final")
-            self.store.prune(self.keep_last)
+            self._tidy(lambda: self.store.prune(self.keep_last))
         return name
+
+    def _tidy(self, action: Callable[[], object]) -> None:
+        """Do what may as well be done after the next checkpoint: a folder that cannot be written is a warning."""
+        try:
+            action()
+        except (OSError, NanochatError) as error:
+            reason = system_reason(error)
+            if reason is None:
+                raise
+            self._warn(f"warning: {self.store.root}: cannot be written: {reason}")
 
     def _explained(self, step: int, error: CheckpointFailed) -> str:
         """One line: what could not be written, why, and what there is to go on from."""
@@ -153,7 +164,7 @@ class CheckpointCallback(Callback):
         self.evaluation.improved_at = None
         name = self.save(trainer)
         if trainer.world.is_main:
-            self.store.link(name, "best")
+            self._tidy(lambda: self.store.link(name, "best"))
 
 
 class StatusCallback(Callback):

@@ -197,3 +197,18 @@ def test_tags_of_a_folder_that_cannot_be_written(runs: Path) -> None:
     (run.path / ".tags.lock").mkdir()
     with pytest.raises(UsageError, match="cannot be written"):
         change_tags(run, ["a"])
+
+
+def test_asking_without_an_answer(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`third` says that it trains, in this process, and nobody reads what it is asked."""
+    identity = json.loads(output(capsys, "pause", "third", "--no-wait", "--json", "--runs-dir", runs))["id"]
+    assert json.loads((runs / "third" / "control.jsonl").read_text())["id"] == identity
+    error = output(capsys, "eval", "third", "--timeout", "0.1", "--runs-dir", runs, code=1)
+    assert "third: eval: no answer after 0.1 s; the run is running at step 2" in error
+    assert "is finished (there is nothing left to train)" in output(capsys, "stop", "first", "--runs-dir", runs, code=2)
+    die_running(RunDirectory(runs / "first"))
+    assert "is lost (its process is gone" in output(capsys, "stop", "first", "--runs-dir", runs, code=2)
+    assert json.loads(output(capsys, "set", "first", "lr_scale=0.5", "--json", "--runs-dir", runs))["id"]
+    (runs / "third" / "control.jsonl").unlink()
+    (runs / "third" / "control.jsonl").mkdir()
+    assert "control.jsonl: " in output(capsys, "pause", "third", "--runs-dir", runs, code=2)

@@ -83,6 +83,7 @@ def test_what_waits_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     os.rename(tmp_path / "away", tmp_path / "run")
     writer.sync()
     assert numbers(tmp_path / "run" / "metrics.jsonl") == [2, 3, 4]
+    assert said[1:] == [f"{tmp_path / 'run'}: can be written again; the oldest 2 lines of metrics.jsonl were given up"]
 
 
 def test_one_line_for_all_files_of_a_run(tmp_path: Path) -> None:

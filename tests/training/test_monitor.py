@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 import tomli_w
 
 from nanochat_framework.cli import main
+from nanochat_framework.runs.control import Request, send
+from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import read_metrics
+from nanochat_framework.runs.status import read_status
 from nanochat_framework.training.alerts import LossWatch
 from nanochat_framework.training.monitor import _summary
 from nanochat_framework.training.train_module import StepResult, TrainModule
@@ -84,6 +88,28 @@ def test_a_stuck_loop_is_noticed_while_it_is_stuck(
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("alert: nothing has happened for ")]
     assert [line for line in lines if line.startswith("going on after ")]
+
+
+def test_a_pause_is_no_stall(train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Paused for three times what would be a stall, by a request as `nanochat runs pause` sends it."""
+    run = RunDirectory(tmp_path / "one")
+
+    def go_on() -> None:
+        while (status := read_status(run.status)) is None or status.state != "paused":
+            time.sleep(0.02)
+        time.sleep(1.5)
+        send(run, Request("unpause"))
+
+    def ask(result: StepResult) -> None:
+        if result.step == 6:
+            send(run, Request("pause"))
+            threading.Thread(target=go_on, daemon=True).start()
+
+    stepping(monkeypatch, ask)
+    train(every_seconds=0.02, stall_factor=2.0, stall_seconds=0.5)
+    told = [event["command"] for event in read(run.events) if event.get("answer") == "done"]
+    assert told == ["pause", "unpause"]
+    assert not [alert for alert in alerts(run.path) if alert["step"] == 6], "after which it was paused"
 
 
 def test_skipped_steps_and_a_rising_loss(

@@ -13,7 +13,8 @@ _TIMES = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 
 
 def linear(low: float, high: float, count: int) -> list[Tick]:
     """At most `count` round places (1, 2 or 5 times a power of ten apart) in [low, high], written with equal decimals."""
-    if count < 1 or not (high > low) or not math.isfinite(high - low):
+    size = max(abs(low), abs(high))
+    if count < 1 or not math.isfinite(high - low) or not high - low > 1e-12 * size:
         return []
     power = 10.0 ** math.floor(math.log10((high - low) / count))
     for factor in (1, 2, 5, 10, 20, 50):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -85,7 +85,6 @@ def _table(model: type[BaseModel]) -> str:
 
 def commands() -> str:
     """What `--help` prints for every command and every action of it."""
-    os.environ["COLUMNS"] = "110"  # argparse wraps at the terminal's width
     parts = [f"# Commands\n\n{MADE}"]
     for heading, rows in COMMANDS.items():
         for name in rows:
@@ -107,6 +106,7 @@ def _below(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[st
 
 
 def _help(parser: argparse.ArgumentParser) -> str:
+    parser.formatter_class = partial(parser.formatter_class, width=110)  # type: ignore[assignment]
     return f"```text\n{parser.format_help().rstrip()}\n```\n"
 
 

@@ -97,10 +97,10 @@ def look_at_kernels(found: dict[str, Any]) -> Iterator[Finding]:
     if os.environ.get("NANOCHAT_KERNELS") == "naive":
         yield Finding("kernels", NOTE, "NANOCHAT_KERNELS=naive switches every kernel off", "unset NANOCHAT_KERNELS")
     for row in found.get("kernels", []):
-        what = f"{row['operation']} on {row['device']}: {row['implementation']}"
+        what = f"{row['operation']} on {row['device']}: {row['error'] or row['implementation']}"
         if row["error"]:
             todo = "update the plugin or disable it (NANOCHAT_DISABLE_PLUGINS), or set NANOCHAT_KERNELS=naive"
-            yield Finding("kernels", PROBLEM, f"{row['operation']} on {row['device']}: {row['error']}", todo)
+            yield Finding("kernels", PROBLEM, what, todo)
             continue
         lacks = {name: needs for name, needs in row["passed_over"].items() if needs}
         reasons = "; ".join(f"{name} needs {' and '.join(needs)}" for name, needs in lacks.items())

@@ -59,10 +59,13 @@ def _gpu(torch: Any, index: int) -> dict[str, Any]:
 
 def _kernels(devices: list[str]) -> list[dict[str, Any]]:
     """A row for each operation and device: the implementation chosen, and what the faster ones lack."""
-    from nanochat_framework.kernels.table import NAIVE, KernelTable
-    from nanochat_framework.plugins import load_plugins
+    try:
+        from nanochat_framework.kernels.table import NAIVE, KernelTable
+        from nanochat_framework.plugins import load_plugins
 
-    table, rows = KernelTable(load_plugins().registry), []
+        table, rows = KernelTable(load_plugins().registry), []
+    except Exception as error:  # a package that plugins need is missing or broken; torch is not to blame
+        return [{"operation": "every operation", "device": "any device", "error": _one_line(error)}]
     for operation in sorted(NAIVE):
         for device in devices:
             row: dict[str, Any] = {"operation": operation, "device": device, "implementation": "", "error": ""}

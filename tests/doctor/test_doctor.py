@@ -270,6 +270,10 @@ def test_a_look_that_fails_is_a_finding(site: Path) -> None:
     (row,) = of(rows, "plugins")
     assert row["level"] == "problem" and "ImportError: pluggy is broken here" in row["what"]
     assert of(rows, "disk") and of(rows, "extras")
+    (site / "sitecustomize.py").unlink()
+    _, rows = doctor(site)
+    assert of(rows, "torch", "ok"), "torch is not to blame"
+    assert "pluggy is broken here" in of(rows, "kernels", "problem")[0]["what"]
 
 
 def test_no_temporary_folder_can_be_written(site: Path) -> None:

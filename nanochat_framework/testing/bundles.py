@@ -53,7 +53,7 @@ class Bundles:
         return self._made[key]
 
     def _build(self, model: str, parts: dict[str, str], quantizer: str | None) -> ModelBundle | None:
-        """None where the model has no such parts, or they do not go together."""
+        """None where the model has no such parts, where they do not go together, or one cannot be built."""
         tables: dict[str, Any] = {
             kind: {"name": name, **Subject.of(kind, name, self.registry).settings} for kind, name in parts.items()
         }
@@ -65,7 +65,10 @@ class Bundles:
         except ValidationError:
             return None
         rules = select_quantizers([{"match": "matrix", "name": quantizer}] if quantizer else [], "", self.registry)
-        built = away_from_the_start(build_model(selected, rules, seed=1))
+        try:
+            built = away_from_the_start(build_model(selected, rules, seed=1))
+        except Exception:  # a part that cannot be built breaks laws of its own, none of an exporter's
+            return None
         facts = {"name": f"{model} of {', '.join(parts.values())}" + (f" in {quantizer}" if quantizer else "")}
         return ModelBundle(selected, rules, selected.config.describe(), tensors_of(built), self.tokenizer, facts)
 

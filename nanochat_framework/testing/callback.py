@@ -54,4 +54,24 @@ def state_survives_a_checkpoint(subject: Subject) -> None:
     )
 
 
-LAWS = tuple(map(law, (the_factory_builds_the_contract, hooks_are_those_of_the_contract, state_survives_a_checkpoint)))
+def it_goes_through_a_training(subject: Subject) -> None:
+    """In a real training of a few steps, with evaluations and checkpoints, nothing that it does raises."""
+    from nanochat_framework.testing.small_run import trained
+
+    built(subject)  # where a package is missing, this law says nothing
+    table = {"name": subject.component.name, **subject.settings}
+    failed = [event for event in trained(subject.registry, callback=[table]) if event["kind"] == "callback_error"]
+    assert not failed, f"{failed[0]['hook']} raises {failed[0]['error']}"
+
+
+LAWS = tuple(
+    map(
+        law,
+        (
+            the_factory_builds_the_contract,
+            hooks_are_those_of_the_contract,
+            state_survives_a_checkpoint,
+            it_goes_through_a_training,
+        ),
+    )
+)

@@ -88,7 +88,8 @@ def check_component(kind: str, name: str, registry: Registry, *, settings: Mappi
     """Check all laws of its kind on a component.
 
     `settings` are put on top of the examples that its fields give (see `Subject`). Laws that say nothing about it are
-    passed over. Raises BrokenContract, an AssertionError with a line for each law that does not hold.
+    passed over. Raises BrokenContract, an AssertionError with a line for each law that does not hold, and UsageError where
+    a file that the component reads, or hypothesis, is not there.
     """
     subject = Subject.of(kind, name, registry, settings)
     errors: dict[str, BaseException] = {}

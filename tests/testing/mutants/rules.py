@@ -210,6 +210,17 @@ class KeepsTensors(Callback):
         return {"mean": torch.zeros(3)}
 
 
+@mutant("callback", "it_goes_through_a_training")
+class ReadsWhatIsNotThere(Callback):
+    """Takes every run to have scores of downstream tasks."""
+
+    def __init__(self, config: Nothing) -> None:
+        super().__init__()
+
+    def after_evaluation(self, trainer: Any, scores: dict[str, float]) -> None:
+        print(scores["eval/core"])
+
+
 @mutant("tracker", "closing_is_always_allowed")
 class ClosesOnce(Tracker):
     """Fails when it is closed again."""

@@ -21,7 +21,7 @@ from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.training.alerts import AlertDesk, LossWatch, StallWatch
 from nanochat_framework.training.builtin_callbacks import MetricsCallback
 from nanochat_framework.training.gpus import Gpus
-from nanochat_framework.training.machine import Machine
+from nanochat_framework.training.machine_readings import MachineReader
 from nanochat_framework.training.trainer import StepResult, Trainer
 
 _MEANS = ("cpu_cores", "share", "watts")
@@ -62,7 +62,7 @@ class MonitorCallback(Callback):
         self._step = trainer.step
         if self.section.every_seconds:
             on_gpu = trainer.module.device.type == "cuda"
-            self._machine = Machine(self.run.path, Gpus.open() if on_gpu else None)
+            self._machine = MachineReader(self.run.path, Gpus.open() if on_gpu else None)
             self._machine.energy_joules = self._energy_before
             self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
             self._thread.start()

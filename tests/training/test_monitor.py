@@ -152,7 +152,7 @@ def test_energy_goes_on_after_a_resume(
     zone = tmp_path / "powercap" / "intel-rapl:0"
     zone.mkdir(parents=True)
     (zone / "energy_uj").write_text("0")
-    monkeypatch.setattr("nanochat_framework.training.machine._POWERCAP", zone.parent)
+    monkeypatch.setattr("nanochat_framework.training.machine_readings._POWERCAP", zone.parent)
     counter = zone / "energy_uj"  # one joule more with every step
     stepping(monkeypatch, lambda result: counter.write_text(f"{int(counter.read_text()) + 1_000_000}") and None)
     run = train(every_seconds=0.01)

@@ -95,7 +95,11 @@ METRICS: dict[str, Metric] = {
         (SYSTEM_CPU_CORES, "cores", "CPU cores that the training process kept busy"),
         (SYSTEM_MACHINE_CPU_CORES, "cores", "CPU cores that all processes of the machine kept busy"),
         (SYSTEM_MEMORY_RESIDENT, "bytes", "memory of the training process, resident set"),
-        (SYSTEM_MEMORY_AVAILABLE, "bytes", "the machine's memory that can be had without swapping"),
+        (
+            SYSTEM_MEMORY_AVAILABLE,
+            "bytes",
+            "memory that the process can still have without swapping, limits on it considered",
+        ),
         (SYSTEM_DISK_FREE, "bytes", "room on the run's disk"),
         (SYSTEM_ENERGY, "J", "energy since the run began, of the CPU packages and GPUs that count it"),
         (SYSTEM_GPU_BUSY, "", "share of the time that the GPU was busy, 0 to 1; `.<number>` follows"),

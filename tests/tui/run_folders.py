@@ -13,13 +13,13 @@ from typing import Any
 from textual.app import App
 
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.events import begin_attempt
+from nanochat_framework.runs.events import EventLog
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.tags import change_tags
 
 DAY = 86400
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 10.0
 
 
 def make_run(
@@ -60,7 +60,9 @@ def make_run(
 def log_steps(run: RunDirectory, first: int, last: int, every: int = 1) -> None:
     """Metrics of steps, as a training's first attempt writes them."""
     if not run.events.exists():
-        begin_attempt(run.events, 0).close()
+        events = EventLog(run.events, 1)
+        events.write("started", rewound_to=0)
+        events.close()
     log = MetricsLog(run.metrics, 1)
     for step in range(first, last + 1, every):
         values = {

@@ -13,9 +13,10 @@ HELP = "watch and steer runs on one screen in the terminal"
 EXAMPLES = """\
 examples:
   nanochat tui                                   (all runs in ./runs)
+  nanochat tui first                             (one run)
   nanochat tui --filter 'lr>0.01 and state=running'
   nanochat tui --plain --every 30                (lines of text, for screen readers and logs)
-  ssh -t big-machine nanochat tui --runs-dir /data/runs
+  ssh -t big-machine nanochat tui --runs-dir /data/runs --fps 1
 
 The dashboard reads and writes runs' folders and nothing else: closing it changes no training, and several may watch one run.
 """
@@ -27,11 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
+    parser.add_argument("run", nargs="?", help="name of a run, or the path of its folder, to begin with")
     parser.add_argument(
         "--runs-dir", type=Path, default=default_runs_dir(), metavar="DIR", help="where runs live (default ./runs)"
     )
     parser.add_argument(
         "--filter", default="", metavar="TEXT", help="only runs like this, e.g. 'lr>0.01 and not tag=old'"
+    )
+    parser.add_argument(
+        "--fps", type=float, default=4.0, metavar="N", help="looks at a run's files a second (default 4)"
     )
     parser.add_argument(
         "--plain", action="store_true", help="lines of text when something changed, instead of a screen"
@@ -47,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_tui.filters import parse
 
     parse(arguments.filter)
+    if not 0.1 <= arguments.fps <= 30:
+        raise UsageError(f"--fps {arguments.fps:g}: from 0.1 to 30")
     if not arguments.every >= 0.1:
         raise UsageError(f"--every {arguments.every:g}: at least 0.1 seconds")
     if arguments.once and not arguments.plain:
@@ -54,12 +61,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plain:
         from nanochat_tui.plain import show
 
+        if arguments.run:
+            raise UsageError("--plain lists runs; `nanochat runs logs RUN -f` follows one")
         show(arguments.runs_dir, wanted=arguments.filter, seconds=arguments.every, once=arguments.once)
         return 0
     return _screen(arguments)
 
 
 def _screen(arguments: argparse.Namespace) -> int:
+    from nanochat_framework.runs.directory import RunDirectory
+
+    first = RunDirectory.find(arguments.runs_dir, arguments.run) if arguments.run else None
     if not (sys.stdin.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
         raise UsageError("the dashboard needs a terminal; `nanochat tui --plain` prints lines of text")
     try:
@@ -68,6 +80,6 @@ def _screen(arguments: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         raise UsageError("the dashboard needs the extra `tui`: pip install 'nanochat-framework[tui]'") from None
-    app = Dashboard(arguments.runs_dir, wanted=arguments.filter)
+    app = Dashboard(arguments.runs_dir, first=first, wanted=arguments.filter, seconds=1.0 / arguments.fps)
     app.run()
     return app.return_code or 0

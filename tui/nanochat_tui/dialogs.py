@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from nanochat_framework.errors import NanochatError
 
@@ -16,7 +17,10 @@ from nanochat_framework.errors import NanochatError
 class Ask(ModalScreen[bool]):
     """Yes or no; only `y` is a yes."""
 
-    BINDINGS = [Binding("y", "answer(True)", "yes"), Binding("n,escape,enter,q", "answer(False)", "no")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "yes"),
+        Binding("n,escape,enter,q", "answer(False)", "no"),
+    ]
 
     def __init__(self, question: str) -> None:
         super().__init__()
@@ -36,7 +40,7 @@ class Ask(ModalScreen[bool]):
 class Prompt(ModalScreen[str | None]):
     """A line of text; None if it was given up. `check` raises NanochatError for a text that will not do."""
 
-    BINDINGS = [Binding("escape", "give_up", "back")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "back")]
 
     def __init__(
         self, title: str, hint: str, *, value: str = "", check: Callable[[str], object] = lambda text: None
@@ -67,10 +71,50 @@ class Prompt(ModalScreen[str | None]):
         self.dismiss(None)
 
 
+class Choose(ModalScreen[list[str] | None]):
+    """Some of many names; None if it was given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "back"),
+        Binding("space", "choose", "choose", priority=True),
+        Binding("enter", "done", "done", priority=True),
+    ]
+
+    def __init__(self, title: str, names: list[str], chosen: list[str]) -> None:
+        super().__init__()
+        self.title_text, self.names, self.chosen = title, names, set(chosen)
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        with Vertical(classes="dialog tall"):
+            yield Static(self.title_text, classes="heading", markup=False)
+            yield OptionList(*[self._line(name) for name in self.names], markup=False)
+            yield Static("space: choose    enter: done    esc: as it was", classes="hint", markup=False)
+
+    def _line(self, name: str) -> str:
+        return f"{'✓' if name in self.chosen else '·'} {name}"
+
+    def action_choose(self) -> None:
+        """Choose the name under the cursor, or not."""
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            name = self.names[options.highlighted]
+            self.chosen ^= {name}
+            options.replace_option_prompt_at_index(options.highlighted, self._line(name))
+
+    def action_done(self) -> None:
+        """Close with what is chosen, in the list's order."""
+        self.dismiss([name for name in self.names if name in self.chosen])
+
+    def action_give_up(self) -> None:
+        """Close without."""
+        self.dismiss(None)
+
+
 class Help(ModalScreen[None]):
     """The keys."""
 
-    BINDINGS = [Binding("escape,q,question_mark,enter", "close", "close")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "close")]
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ RUNS, RUN = ("runs",), ("run",)
 BOTH = RUNS + RUN
 
 KEYS = (
+    Key("enter", "open", "open", "open the run", RUNS, footer=True),
     Key(
         "slash",
         "search",
@@ -36,6 +37,21 @@ KEYS = (
     Key("S", "reverse", "turn round", "turn the order round", RUNS),
     Key("t", "tag", "tag", "add and remove tags", BOTH),
     Key("D", "delete", "delete", "delete the run and everything in it (asks first)", RUNS),
+    Key("1", "tab('charts')", "charts", "the charts", RUN),
+    Key("2", "tab('log')", "log", "what the training said", RUN),
+    Key("3", "tab('samples')", "samples", "texts that it wrote on the way", RUN),
+    Key("4", "tab('events')", "events", "what happened to it, alerts among it", RUN),
+    Key("left", "cursor(-1)", "cursor", "move the charts' cursor to the left", RUN),
+    Key("right", "cursor(1)", "cursor", "move it to the right", RUN),
+    Key("down", "scroll(1)", "down", "scroll the charts down", RUN),
+    Key("up", "scroll(-1)", "up", "scroll them up", RUN),
+    Key("plus", "zoom(0.5)", "closer", "see half as much, around the cursor", RUN),
+    Key("minus", "zoom(2.0)", "farther", "see twice as much", RUN),
+    Key("0", "everything", "all", "see everything, without a cursor", RUN),
+    Key("a", "axis", "axis", "x axis: step, tokens, time", RUN, footer=True),
+    Key("o", "smooth", "smooth", "smooth more, then not at all (factors 0.6, 0.9, 0.97, 0.99)", RUN, footer=True),
+    Key("l", "log_scale", "log", "logarithmic y axis for losses, gradient norm and learning rates", RUN, footer=True),
+    Key("m", "metrics", "metrics", "choose the metrics that have a chart", RUN, footer=True),
     Key("question_mark", "help", "help", "these keys", BOTH, footer=True),
     Key("q", "quit", "quit", "leave; no training notices", BOTH, footer=True),
 )
@@ -48,8 +64,19 @@ def bindings(where: str) -> list[BindingType]:
 
 def shown(key: str) -> str:
     """A key as people write it."""
-    names = {"slash": "/", "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "escape": "esc"}
-    return {**names, "left": "←", "right": "→"}.get(key, key)
+    names = {
+        "slash": "/",
+        "question_mark": "?",
+        "plus": "+",
+        "minus": "-",
+        "equals_sign": "=",
+        "escape": "esc",
+        "left": "←",
+        "right": "→",
+        "up": "↑",
+        "down": "↓",
+    }
+    return names.get(key, key)
 
 
 def help_text(where: str) -> str:

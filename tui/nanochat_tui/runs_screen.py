@@ -65,6 +65,11 @@ class RunsScreen(SteeringScreen):
         if self.is_current and (self.listing.poll() or any(run.state == "running" for run in self.listing.runs)):
             self.show_runs()
 
+    def on_screen_resume(self) -> None:
+        """Back from a run."""
+        self.listing.poll()
+        self.show_runs()
+
     def on_resize(self, event: events.Resize) -> None:
         """Other columns have room."""
         self.show_runs()
@@ -130,8 +135,9 @@ class RunsScreen(SteeringScreen):
         states = "  ".join(
             f"{STATES[state][0]} {count} {state}" for state, count in sorted(counts.items()) if state in STATES
         )
-        shown = "" if len(runs) == len(self.listing.runs) else f"{len(runs)} of "
-        heading = f" nanochat  {shown}{len(self.listing.runs)} runs  {states}  in {self.listing.runs_dir}"
+        total = len(self.listing.runs)
+        shown = "" if len(runs) == total else f"{len(runs)} of "
+        heading = f" nanochat  {shown}{total} run{'s' * (total != 1)}  {states}  in {self.listing.runs_dir}"
         widget, nothing = self.query_one("#heading", Static), self.query_one("#nothing", Static)
         if str(widget.content) != heading:
             widget.update(heading)
@@ -153,6 +159,13 @@ class RunsScreen(SteeringScreen):
         """The run under the cursor."""
         path = self.selected_path()
         return None if path is None else RunDirectory(Path(path))
+
+    @on(DataTable.RowSelected)
+    def action_open(self) -> None:
+        """Open the run under the cursor."""
+        run = self.target()
+        if run is not None:
+            self.dashboard.open_run(run)
 
     @on(DataTable.HeaderSelected)
     def _sort_by_header(self, event: DataTable.HeaderSelected) -> None:

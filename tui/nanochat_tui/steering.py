@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.screen import Screen
 
 from nanochat_framework.runs.directory import RunDirectory
@@ -9,11 +11,22 @@ from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.dialogs import Help, Prompt
 from nanochat_tui.keys import help_text
 
+if TYPE_CHECKING:
+    from nanochat_tui.app import Dashboard
+
 
 class SteeringScreen(Screen[None]):
     """A screen that has a run in hand."""
 
     where = ""
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The app."""
+        from nanochat_tui.app import Dashboard
+
+        assert isinstance(self.app, Dashboard)
+        return self.app
 
     def target(self) -> RunDirectory | None:
         """The run that a key is about."""

@@ -1,0 +1,182 @@
+"""A run's screen, driven by keys and read as text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Log
+
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.events import EventLog
+from nanochat_framework.runs.status import StatusFile
+from nanochat_tui.app import Dashboard
+from nanochat_tui.charts.widget import Chart
+from nanochat_tui.run_screen import RunScreen
+from tests.tui.run_folders import log_steps, make_run, text_of, until
+
+Act = Callable[[RunScreen, Pilot[Any]], Awaitable[None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    made = make_run(tmp_path / "runs", "first", state="running", step=500, metrics={"train/loss": 2.5})
+    log_steps(made, 1, 500)
+    made.train_log.write_text("".join(f"step {i} loss {9 - i / 100:.2f}\n" for i in range(200)))
+    made.samples.write_text(json.dumps({"step": 500, "prompt": "import ", "text": "os [b]\n"}) + "\n")
+    return made
+
+
+def drive(run: RunDirectory, act: Act, size: tuple[int, int] = (120, 36)) -> None:
+    """Open the dashboard at a run, do something, close it."""
+
+    async def session() -> None:
+        app = Dashboard(run.path.parent, first=run, seconds=0.05)
+        async with app.run_test(size=size) as pilot:
+            await until(lambda: isinstance(app.screen, RunScreen), pilot.pause)
+            screen = app.screen
+            assert isinstance(screen, RunScreen)
+            await act(screen, pilot)
+
+    asyncio.run(session())
+
+
+def text(screen: RunScreen) -> str:
+    return text_of(screen.app)
+
+
+def test_charts_of_a_run_that_grows(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "gradient norm" in text(screen) and "⡇" in text(screen), pilot.pause)
+        for title in ("loss  nats/token", "bits per byte", "learning rate", "speed  tokens/s", "memory  bytes"):
+            assert title in text(screen)
+        heading, figures = text(screen).splitlines()[:2]
+        assert "first  ● running  ████···· 500/1k" in heading
+        assert "loss 2.5000" in figures
+        assert "matrix" in text(screen) and "rest" in text(screen), "a line has its label"
+        log_steps(run, 501, 520)
+        StatusFile(run.status).update(step=520, metrics={"train/loss": 2.25})
+        await until(lambda: "520/1k" in text(screen) and "loss 2.2500" in text(screen), pilot.pause)
+        loss = screen.query(Chart).first()
+        assert len(loss.curves[0].series) == 520
+
+    drive(run, act)
+
+
+def test_what_does_not_change_is_not_drawn(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "⡇" in text(screen), pilot.pause)
+        await asyncio.sleep(0.3)
+        before = [chart.redraws for chart in screen.query(Chart)]
+        await asyncio.sleep(0.5)
+        assert [chart.redraws for chart in screen.query(Chart)] == before
+
+    drive(run, act)
+
+
+def test_views_are_shared_by_all_charts(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "⡇" in text(screen), pilot.pause)
+        await pilot.press("left", "left")
+        await pilot.pause()
+        assert text(screen).count("step 490") >= 4
+        await pilot.press("plus", "a")
+        await pilot.pause()
+        assert screen.grid.view.axis == "tokens"
+        assert screen.grid.view.zoom is None
+        await pilot.press("plus", "plus", "o", "l")
+        await pilot.pause()
+        assert screen.grid.view.zoom is not None
+        assert text(screen).count("(log)") == 3
+        await pilot.press("0")
+        assert screen.grid.view.zoom is None
+
+    drive(run, act)
+
+
+def test_further_metrics(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "⡇" in text(screen), pilot.pause)
+        await pilot.press("m")
+        await pilot.pause()
+        assert "train/entropy" in text(screen)
+        await pilot.press("space", "enter")
+        await until(lambda: "train/entropy  nats/token" in text(screen), pilot.pause)
+
+    drive(run, act)
+
+
+def test_log_with_search(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await pilot.press("2")
+        await until(lambda: "step 199" in text(screen), pilot.pause)
+        await pilot.press("slash", *"step 17", "enter")
+        log = screen.query_one("#log-lines", Log)
+        await until(lambda: log.line_count == 11, pilot.pause)
+        with run.train_log.open("a") as file:
+            file.write("step 17777\nstep 3\n")
+        await until(lambda: log.line_count == 12, pilot.pause)
+        await pilot.press("escape")
+        await until(lambda: log.line_count == 202, pilot.pause)
+
+    drive(run, act)
+
+
+def test_samples_and_events(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await pilot.press("3")
+        await until(lambda: "import os [b]" in text(screen), pilot.pause)
+        log = EventLog(run.events, 1)
+        log.write("alert", step=501, message="the loss is not a number")
+        log.close()
+        await pilot.press("4")
+        await until(lambda: "! alert" in text(screen) and "the loss is not a number" in text(screen), pilot.pause)
+        await until(lambda: "! 1 alert" in text(screen).splitlines()[0], pilot.pause)
+
+    drive(run, act)
+
+
+def test_back_to_all_runs_and_in_again(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        app = screen.app
+        await pilot.press("escape")
+        await until(lambda: app.screen is not screen, pilot.pause)
+        assert "first" in text_of(app)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, RunScreen), pilot.pause)
+
+    drive(run, act)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (20, 5), (9, 2)])
+def test_small_screens(run: RunDirectory, size: tuple[int, int]) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await pilot.pause()
+        for key in ("2", "3", "4", "1", "left", "plus", "question_mark", "escape"):
+            await pilot.press(key)
+            assert all(len(line) <= size[0] for line in text(screen).splitlines())
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: "loss  nats/token" in text(screen) and "learning rate" in text(screen), pilot.pause)
+
+    drive(run, act, size)
+
+
+def test_without_torch(run: RunDirectory) -> None:
+    """In a fresh process: the whole screen is drawn, and torch and numpy are not there."""
+    import subprocess
+    import sys
+
+    script = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom nanochat_framework.runs.directory import RunDirectory\n"
+        "from nanochat_tui.app import Dashboard\nrun = RunDirectory(Path(sys.argv[1]))\n"
+        "async def go():\n    app = Dashboard(run.path.parent, first=run)\n    async with app.run_test() as pilot:\n"
+        "        for key in '1234': await pilot.press(key)\n"
+        "asyncio.run(go())\nprint(*{'torch', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(run.path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

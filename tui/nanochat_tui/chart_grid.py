@@ -1,0 +1,78 @@
+"""A run's charts in a grid that fits the screen."""
+
+from __future__ import annotations
+
+from textual.containers import VerticalScroll
+from textual.geometry import Size
+
+from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.view import View
+from nanochat_tui.charts.widget import Chart
+from nanochat_tui.feed import MetricStore
+from nanochat_tui.panels import Panel, single, standard
+
+LEAST_WIDTH, LEAST_HEIGHT = 38, 8
+"""A chart is no smaller than this where there is more than one in a row, or more rows than fit."""
+
+
+class ChartGrid(VerticalScroll):
+    """Charts of one view; it scrolls where they do not fit."""
+
+    can_focus = False
+
+    def __init__(self) -> None:
+        super().__init__(id="charts-grid")
+        self.view = View()
+        self.store = MetricStore()
+        self.extra: list[str] = []
+        """Metrics that were chosen beside the standard ones."""
+        self.log_scale = False
+        self._panels: list[Panel] = []
+
+    def span(self) -> tuple[float, float] | None:
+        """The whole x axis."""
+        return self.store.span(self.view.axis)
+
+    def bring_up_to_date(self, store: MetricStore) -> None:
+        """Show what a store holds: other charts if there are other metrics, else those whose data changed."""
+        panels = [*standard(store.series), *(single(name) for name in self.extra if name in store.series)]
+        if store is not self.store or panels != self._panels:
+            self.store, self._panels = store, panels
+            self.remove_children()
+            self.mount_all(self._chart(panel) for panel in panels)
+            self.lay_out(self.size)
+            return
+        for chart in self.query(Chart):
+            chart.update()
+
+    def _chart(self, panel: Panel) -> Chart:
+        curves = [
+            Curve(self.store.series[name], label, smooth=not name.startswith("eval/")) for name, label in panel.metrics
+        ]
+        chart = Chart(panel.title, curves, self.view, log=self.log_scale and panel.log_wanted, span=self.span)
+        chart.can_focus = False
+        return chart
+
+    def lay_out(self, size: Size) -> None:
+        """As many columns and rows as are readable."""
+        count = max(len(self._panels), 1)
+        columns = max(1, min(size.width // LEAST_WIDTH, 3 if count > 4 else 2, count))
+        rows = -(-count // columns)
+        self.styles.layout = "grid"
+        self.styles.grid_size_columns = columns
+        self.styles.grid_gutter_vertical = 2
+        self.styles.grid_rows = str(max(size.height // rows, LEAST_HEIGHT))
+
+    def on_resize(self) -> None:
+        """Another size, another grid."""
+        self.lay_out(self.size)
+
+    def redraw(self) -> None:
+        """The view changed."""
+        for chart, panel in zip(self.query(Chart), self._panels, strict=False):
+            chart.log_scale = self.log_scale and panel.log_wanted
+            chart.update()
+
+    def on_chart_viewed(self) -> None:
+        """The mouse moved the cursor of one, and so of all."""
+        self.redraw()

@@ -1,0 +1,62 @@
+"""Which metrics stand in which chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nanochat_framework.runs.metrics import describe
+
+MAX_CURVES = 7
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A chart: its title, and (metric, label) of its curves."""
+
+    title: str
+    metrics: tuple[tuple[str, str], ...]
+    log_wanted: bool = False
+    """Whether the key for logarithmic axes is meant for it."""
+
+
+def _starting_with(names: Iterable[str], *prefixes: str) -> tuple[tuple[str, str], ...]:
+    found = [
+        (name, name[len(prefix) :].lstrip(".") or name)
+        for prefix in prefixes
+        for name in names
+        if name.startswith(prefix)
+    ]
+    return tuple(found[:MAX_CURVES])
+
+
+def standard(names: Iterable[str]) -> list[Panel]:
+    """The charts that every run has, of metrics that there are."""
+    names = sorted(names)
+    memory = [("system/memory_resident_bytes", "RAM")] if "system/memory_resident_bytes" in names else []
+    memory += [(name, f"GPU {place}".strip()) for name, place in _starting_with(names, "system/gpu_memory_bytes")]
+    wanted = [
+        Panel("loss  nats/token", (("train/loss", "train"), ("eval/loss", "held-out")), True),
+        Panel("bits per byte  held-out", (("eval/bits_per_byte", "held-out"),)),
+        Panel("learning rate", _starting_with(names, "train/learning_rate/"), True),
+        Panel("gradient norm", (("train/grad_norm", "norm"),), True),
+        Panel("speed  tokens/s", (("train/tokens_per_second", "speed"),)),
+        Panel("memory  bytes", tuple(memory[:MAX_CURVES])),
+    ]
+    known = set(names)
+    panels = [Panel(p.title, tuple(m for m in p.metrics if m[0] in known), p.log_wanted) for p in wanted]
+    return [panel for panel in panels if panel.metrics]
+
+
+def single(name: str) -> Panel:
+    """A chart of one metric."""
+    metric = describe(name)
+    unit = f"  {metric.unit}" if metric and metric.unit else ""
+    return Panel(f"{name}{unit}", ((name, name.rpartition("/")[2]),))
+
+
+def others(names: Iterable[str]) -> list[str]:
+    """Metrics that no standard chart shows."""
+    names = list(names)
+    shown = {name for panel in standard(names) for name, _ in panel.metrics}
+    return sorted(set(names) - shown)

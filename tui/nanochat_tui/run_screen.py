@@ -1,0 +1,253 @@
+"""One run: charts, log, samples and events, brought up to date as its files grow."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Footer, Input, Log, Static, TabbedContent, TabPane, Tabs
+
+from nanochat_framework.errors import NanochatError
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.status import age
+from nanochat_tui import formats
+from nanochat_tui.chart_grid import ChartGrid
+from nanochat_tui.charts.ticks import short
+from nanochat_tui.dialogs import Choose
+from nanochat_tui.feed import RunFeed, event_line
+from nanochat_tui.keys import bindings
+from nanochat_tui.palette import STATES
+from nanochat_tui.panels import others
+from nanochat_tui.steering import SteeringScreen
+
+CATCH_UP_SECONDS = 0.01
+"""Pause between two chunks while there is more to read."""
+N_SAMPLES = 40
+
+
+class RunScreen(SteeringScreen):
+    """A run, looked at every `seconds`; what did not change is not drawn."""
+
+    BINDINGS = bindings("run")
+    AUTO_FOCUS = ""
+    where = "run"
+
+    def __init__(self, run: RunDirectory, seconds: float) -> None:
+        super().__init__()
+        self.run = run
+        self.seconds = seconds
+        self.feed = RunFeed(run)
+        self._shown: dict[str, object] = {}
+        self._log_filter = ""
+
+    def compose(self) -> ComposeResult:
+        """Two lines of heading, four tabs, keys."""
+        yield Static(id="heading", markup=False)
+        yield Static(id="figures", markup=False)
+        with TabbedContent(initial="charts"):
+            with TabPane("Charts", id="charts"):
+                yield ChartGrid()
+            with TabPane("Log", id="log"):
+                yield Input(placeholder="only lines with this text", id="log-filter", compact=True)
+                yield Log(id="log-lines", max_lines=10_000)
+            with TabPane("Samples", id="samples"), VerticalScroll():
+                yield Static(id="sample-texts", markup=False)
+            with TabPane("Events", id="events"):
+                yield Log(id="event-lines", max_lines=10_000)
+        yield Footer(compact=True)
+
+    @property
+    def grid(self) -> ChartGrid:
+        """The charts."""
+        return self.query_one(ChartGrid)
+
+    def on_mount(self) -> None:
+        """Begin to look."""
+        self.query_one("#log-filter").display = False
+        self.query_one(Tabs).can_focus = False  # the arrows are the charts'
+        self.look()
+        self.set_interval(self.seconds, self.look)
+
+    def look(self) -> None:
+        """Read a little, show what changed; at once again if there is more."""
+        if not self.is_current:
+            return
+        try:
+            more = self.feed.poll()
+        except OSError as error:
+            self._say("#figures", f" {error.filename}: {error.strerror}")
+            return
+        self._headings()
+        self._tabs()
+        if more:
+            self.set_timer(CATCH_UP_SECONDS, self.look)
+
+    def _headings(self) -> None:
+        run = self.feed.summary
+        sign, colour = STATES.get(run.state, STATES["unknown"])
+        heading = Text.assemble(f" {run.name}  ", (f"{sign} {run.state}", colour), f"  {formats.progress(run)}")
+        if run.state == "lost" and run.heartbeat:
+            heading.append(f"  last sign {age(time.time() - run.heartbeat)} ago")
+        left = formats.left(run)
+        heading.append(f"  ETA {left}" if left != "-" else "")
+        alerts = sum(event.get("kind") == "alert" for event in self.feed.events)
+        if alerts:
+            heading.append(f"  ! {alerts} alert{'s' * (alerts > 1)}", STATES["lost"][1])
+        figures = [
+            f"loss {formats.decimals(run.loss)}",
+            f"held-out {formats.decimals(run.eval_loss)}" if run.eval_loss is not None else "",
+            f"bits/byte {formats.decimals(run.bits_per_byte)}" if run.bits_per_byte is not None else "",
+            f"{short(run.tokens_per_second)} tokens/s" if run.tokens_per_second is not None else "",
+            f"{short(run.tokens)} tokens" if run.tokens else "",
+            f"attempt {run.attempt}" if run.attempt > 1 else "",
+        ]
+        self._say("#heading", heading)
+        said = run.error or "   ".join(figure for figure in figures if figure)
+        self._say("#figures", f" {said}")
+
+    def _say(self, selector: str, text: Text | str) -> None:
+        if self._shown.get(selector) != text:
+            self._shown[selector] = text
+            self.query_one(selector, Static).update(text)
+
+    def _tabs(self) -> None:
+        """The tab that is to be seen."""
+        active = self.query_one(TabbedContent).active
+        if active == "charts":
+            self.grid.bring_up_to_date(self.feed.store)
+        elif active == "log":
+            self._show_log()
+        elif active == "samples" and self._shown.get("samples") != len(self.feed.samples):
+            self._shown["samples"] = len(self.feed.samples)
+            self.query_one("#sample-texts", Static).update(self._samples())
+        elif active == "events" and self._shown.get("events") != len(self.feed.events):
+            self._shown["events"] = len(self.feed.events)
+            log = self.query_one("#event-lines", Log)
+            log.clear()
+            log.write_lines([event_line(event) for event in self.feed.events])
+
+    def _show_log(self) -> None:
+        log, version = self.query_one("#log-lines", Log), (self.feed.log_version, self._log_filter)
+        before = self._shown.get("log")
+        if before == version:
+            return
+        self._shown["log"] = version
+        new = len(self.feed.log)
+        if isinstance(before, tuple) and before[1] == self._log_filter:
+            new = version[0] - before[0]
+        if new >= len(self.feed.log):
+            log.clear()
+        lines = self.feed.log[-new:] if new else []
+        log.write_lines([line for line in lines if self._log_filter.lower() in line.lower()])
+
+    def _samples(self) -> Text:
+        """The newest texts first; the prompt in bold."""
+        text = Text()
+        if not self.feed.samples:
+            text.append("No samples. [sample] in the configuration asks for them.")
+        for sample in reversed(self.feed.samples[-N_SAMPLES:]):
+            text.append(f"step {sample.get('step'):,}\n", "dim")
+            text.append(str(sample.get("prompt", "")), "bold")
+            text.append(f"{sample.get('text', '')}\n\n")
+        return text
+
+    @on(TabbedContent.TabActivated)
+    def _another_tab(self) -> None:
+        self._tabs()
+
+    def target(self) -> RunDirectory:
+        """This run."""
+        return self.run
+
+    def action_tab(self, tab: str) -> None:
+        """Show a tab; the keys that scroll are for what is in it."""
+        self.query_one(TabbedContent).active = tab
+        scrolled = {"log": "#log-lines", "samples": "#samples VerticalScroll", "events": "#event-lines"}.get(tab)
+        self.set_focus(self.query_one(scrolled) if scrolled else None)
+
+    def action_scroll(self, direction: int) -> None:
+        """Scroll the charts by half a screen."""
+        self.grid.scroll_relative(y=direction * max(self.grid.size.height // 2, 1), animate=False)
+
+    def action_back(self) -> None:
+        """Out of the search, else to all runs."""
+        field = self.query_one("#log-filter", Input)
+        if field.display:
+            field.value, field.display = "", False
+            self.query_one("#log-lines").focus()
+        else:
+            self.dismiss()
+
+    def action_search(self) -> None:
+        """Type a text that lines of the log are to have."""
+        self.action_tab("log")
+        field = self.query_one("#log-filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#log-filter")
+    def _searched(self, event: Input.Changed) -> None:
+        self._log_filter = event.value
+        self._show_log()
+
+    @on(Input.Submitted, "#log-filter")
+    def _search_done(self) -> None:
+        self.query_one("#log-lines").focus()
+
+    def action_cursor(self, direction: int) -> None:
+        """Move the cursor by a fiftieth of what is shown."""
+        span = self.grid.span()
+        if span and self.query_one(TabbedContent).active == "charts":
+            self.grid.view.move(direction / 50, span)
+            self.grid.redraw()
+
+    def action_zoom(self, factor: float) -> None:
+        """See less or more."""
+        span = self.grid.span()
+        if span:
+            self.grid.view.scale(factor, span)
+            self.grid.redraw()
+
+    def action_everything(self) -> None:
+        """Neither zoom nor cursor."""
+        self.grid.view.zoom = self.grid.view.cursor = None
+        self.grid.redraw()
+
+    def action_axis(self) -> None:
+        """The next x axis."""
+        self.grid.view.next_axis()
+        self.grid.redraw()
+
+    def action_smooth(self) -> None:
+        """The next smoothing."""
+        self.grid.view.next_smoothing()
+        self.grid.redraw()
+
+    def action_log_scale(self) -> None:
+        """Logarithmic y axes, or not."""
+        self.grid.log_scale = not self.grid.log_scale
+        self.grid.redraw()
+
+    def action_metrics(self) -> None:
+        """Choose further metrics."""
+        names = others(self.feed.store.series)
+
+        def chosen(result: list[str] | None) -> None:
+            if result is not None:
+                self.grid.extra = result
+                self.grid.bring_up_to_date(self.feed.store)
+
+        if names:
+            self.app.push_screen(Choose("Further charts", names, self.grid.extra), chosen)
+        else:
+            self.notify("every metric of this run has a chart already")
+
+    def changed(self, result: str | None = None) -> None:
+        """Look at once."""
+        try:
+            self.look()
+        except NanochatError as error:
+            self.notify(str(error), severity="error", markup=False)

@@ -14,7 +14,7 @@ from nanochat_framework.plugins import Component, PluginHost, PluginStatus, Regi
 from nanochat_framework.plugins.faults import fault
 
 SLOW_SECONDS = 0.5
-"""A plugin that takes longer to import than this is told of: every command waits for it."""
+"""An author hears of an import that takes longer than this; everybody does of one of `loader.WAIT_SECONDS`."""
 
 
 @dataclass

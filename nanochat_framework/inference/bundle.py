@@ -203,7 +203,7 @@ def _metadata(path: Path, meta: Mapping[str, Any], *, scored: bool) -> dict[str,
 def _importer_of(path: Path, registry: Registry, options: Mapping[str, Any]) -> Importer | None:
     """What reads a file, by its suffix, or a folder that is none of ours, by the files in it; None if it is neither.
 
-    Raises UsageError for a file that nothing reads, and for options that the importer does not have.
+    Raises UsageError for a file that nothing reads or several do, and for options that the importer does not have.
     """
     importers = registry.components("importer")
     if path.is_file():
@@ -217,6 +217,9 @@ def _importer_of(path: Path, registry: Registry, options: Mapping[str, Any]) -> 
         found = [c for c in importers if any((path / marker).is_file() for marker in c.traits["markers"])]
     if not found:
         return None
+    if len(found) > 1:
+        rivals = " and ".join(f"{c.name} of {c.distribution}" for c in found)
+        raise UsageError(f"{path}: is read by {rivals}; leave one of them out (NANOCHAT_DISABLE_PLUGINS)")
     importer = found[0].load_factory()(configured(found[0], options))
     assert isinstance(importer, Importer)
     return importer

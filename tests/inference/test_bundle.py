@@ -17,7 +17,7 @@ from nanochat_framework.inference.bundle import bundle_from, bundle_from_checkpo
 from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
-from nanochat_framework.plugins import Registry
+from nanochat_framework.plugins import Registrar, Registry
 from nanochat_framework.runs.checkpoint_manifest import seal
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.training.checkpoint import save_tensors
@@ -160,3 +160,14 @@ def test_the_optimizers_plugin_is_not_needed(run: Path, registry: Registry, tmp_
     (copied / "meta.json").write_text(json.dumps(meta))
     seal(copied, None)
     assert bundle_from(copied, registry).description.dim == 64
+
+
+def test_a_file_that_two_importers_read(registry: Registry, tmp_path: Path) -> None:
+    registrar = Registrar("jo", "jo", "nanochat-jo", "1")
+    for name in ("jo/a", "jo/b"):
+        registrar.importer(name, config=".c:C", factory=".i:f", summary="s", suffixes=(".jo",))
+    both = Registry()
+    both.commit([*registry.components(), *registrar.components])
+    (tmp_path / "m.jo").write_text("")
+    with pytest.raises(UsageError, match=r"m\.jo: is read by jo/a of nanochat-jo and jo/b of nanochat-jo; leave one"):
+        bundle_from(tmp_path / "m.jo", both)

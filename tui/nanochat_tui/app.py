@@ -11,6 +11,7 @@ from textual.screen import Screen
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.keys import KEYS, shown
+from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
 from nanochat_tui.runs_screen import RunsScreen
 
@@ -55,6 +56,7 @@ class Dashboard(App[None]):
         super().__init__()
         self.runs_screen = RunsScreen(runs_dir, wanted)
         self.first, self.seconds = first, seconds
+        self.requests = Requests()
 
     def on_mount(self) -> None:
         """Begin with all runs, or with one."""

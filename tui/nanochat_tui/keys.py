@@ -33,6 +33,15 @@ KEYS = (
         footer=True,
     ),
     Key("escape", "back", "back", "close what is open, clear the filter, go back to the runs", BOTH),
+    Key("p", "pause", "pause", "pause after the present step; go on if it is paused", BOTH, footer=True),
+    Key("x", "stop", "stop", "checkpoint after the present step and end", BOTH, footer=True),
+    Key("c", "checkpoint", "checkpoint", "write a checkpoint after the present step", BOTH),
+    Key("e", "evaluate", "evaluate", "evaluate on held-out text after the present step", BOTH),
+    Key(
+        "equals_sign", "settings", "set", "change the learning rate's factor or an interval of a run that trains", BOTH
+    ),
+    Key("u", "resume", "resume", "go on with a run that stopped, failed or was lost", BOTH),
+    Key("n", "new", "new run", "start a training, as `nanochat train` does", RUNS, footer=True),
     Key("s", "sort", "sort", "sort by the next column", RUNS, footer=True),
     Key("S", "reverse", "turn round", "turn the order round", RUNS),
     Key("t", "tag", "tag", "add and remove tags", BOTH),

@@ -73,6 +73,7 @@ class RunScreen(SteeringScreen):
 
     def look(self) -> None:
         """Read a little, show what changed; at once again if there is more."""
+        self.poll_requests()
         if not self.is_current:
             return
         try:
@@ -106,7 +107,7 @@ class RunScreen(SteeringScreen):
         ]
         self._say("#heading", heading)
         said = run.error or "   ".join(figure for figure in figures if figure)
-        self._say("#figures", f" {said}")
+        self._say("#figures", f" {self.dashboard.requests.line(self.run) or said}")
 
     def _say(self, selector: str, text: Text | str) -> None:
         if self._shown.get(selector) != text:

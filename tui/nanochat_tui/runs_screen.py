@@ -62,6 +62,7 @@ class RunsScreen(SteeringScreen):
 
     def look(self) -> None:
         """Read again, where the screen is to be seen."""
+        self.poll_requests()
         if self.is_current and (self.listing.poll() or any(run.state == "running" for run in self.listing.runs)):
             self.show_runs()
 
@@ -139,6 +140,8 @@ class RunsScreen(SteeringScreen):
         shown = "" if len(runs) == total else f"{len(runs)} of "
         heading = f" nanochat  {shown}{total} run{'s' * (total != 1)}  {states}  in {self.listing.runs_dir}"
         widget, nothing = self.query_one("#heading", Static), self.query_one("#nothing", Static)
+        if line := self.dashboard.requests.line():
+            heading = f" {line}"
         if str(widget.content) != heading:
             widget.update(heading)
         nothing.display = not runs

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from nanochat_framework.cli.options import read_options
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.control import SETTABLE, checked_settings
 from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
-from nanochat_tui.dialogs import Help, Prompt
+from nanochat_tui.dialogs import Ask, Help, Prompt
 from nanochat_tui.keys import help_text
+from nanochat_tui.requests import Answer
 
 if TYPE_CHECKING:
     from nanochat_tui.app import Dashboard
@@ -32,6 +38,108 @@ class SteeringScreen(Screen[None]):
         """The run that a key is about."""
         raise NotImplementedError
 
+    def changed(self, result: str | None = None) -> None:
+        """Something about the run may be different now."""
+        raise NotImplementedError
+
+    def poll_requests(self) -> None:
+        """Tell what was answered."""
+        for answer in self.dashboard.requests.poll():
+            self._tell(answer)
+
+    def _tell(self, answer: Answer) -> None:
+        self.notify(answer.text, severity="information" if answer.good else "error", timeout=8, markup=False)
+
+    def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> None:
+        run = self.target()
+        if run is None:
+            return
+        try:
+            answer = self.dashboard.requests.ask(run, command, arguments)
+        except UsageError as error:
+            answer = Answer(str(error), False)
+        if answer is not None:
+            self._tell(answer)
+        self.changed()
+
+    def action_pause(self) -> None:
+        """Pause, or go on."""
+        run = self.target()
+        if run is not None:
+            self._ask("unpause" if liveness(read_status(run.status)) == "paused" else "pause")
+
+    def action_checkpoint(self) -> None:
+        """Write a checkpoint."""
+        self._ask("checkpoint")
+
+    def action_evaluate(self) -> None:
+        """Evaluate."""
+        self._ask("eval")
+
+    def action_stop(self) -> None:
+        """Checkpoint and end, after a yes."""
+        run = self.target()
+        if run is None:
+            return
+        if liveness(read_status(run.status)) not in LIVE_STATES:
+            self._ask("stop")
+            return
+        question = f"Stop {run.name} after the present step? It writes a checkpoint, and u goes on with it."
+        self.app.push_screen(Ask(question), lambda yes: self._ask("stop") if yes else None)
+
+    def action_settings(self) -> None:
+        """Ask for KEY=VALUE pairs and set them."""
+        run = self.target()
+        if run is None:
+            return
+        keys = "\n".join(f"{key:<17} {setting.summary}" for key, setting in SETTABLE.items())
+
+        def read(text: str) -> dict[str, Any]:
+            return dict(checked_settings(read_options(text.split(), what="set")))
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._ask("set", read(text))
+
+        prompt = Prompt(f"Set, in {run.name}: KEY=VALUE ...", keys, value="lr_scale=", check=read)
+        self.app.push_screen(prompt, answered)
+
+    def action_resume(self) -> None:
+        """Go on with a run that ended."""
+        run = self.target()
+        if run is None:
+            return
+        state = liveness(read_status(run.status))
+        if state in LIVE_STATES:
+            self._tell(Answer(f"resume: {run.name} is {state}", False))
+        else:
+            self.dashboard.requests.start(f"resume {run.name}", ["resume", str(run.path), "--detach"])
+            self.changed()
+
+    def action_new(self) -> None:
+        """Ask for the arguments of `nanochat train` and start it."""
+        runs_dir = self.dashboard.runs_screen.listing.runs_dir
+
+        def words(text: str) -> list[str]:
+            try:
+                found = shlex.split(text)
+            except ValueError as error:
+                raise UsageError(f"{error}") from None
+            if not found:
+                raise UsageError("a configuration is missing: the name of a preset, or the path of a TOML file")
+            return found
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                given = words(text)
+                self.dashboard.requests.start(
+                    f"train {given[0]}", ["train", "--detach", "--runs-dir", str(runs_dir), *given]
+                )
+                self.changed()
+
+        hint = "e.g. tiny-cpu --run first --set train.steps=2000   (it goes on when the dashboard is closed)"
+        self.app.push_screen(Prompt("nanochat train ...", hint, check=words), answered)
+
     def action_help(self) -> None:
         """Show the keys."""
         self.app.push_screen(Help(help_text(self.where)))
@@ -51,10 +159,5 @@ class SteeringScreen(Screen[None]):
             change_tags(run, [w for w in words if not w.startswith("-")], [w[1:] for w in words if w.startswith("-")])
 
         tags = " ".join(read_tags(run)) or "none"
-        self.app.push_screen(
-            Prompt(f"Tags of {run.name}: {tags}", "good -bad   adds good and removes bad", check=change), self.changed
-        )
-
-    def changed(self, result: str | None) -> None:
-        """Something about the run is different now."""
-        raise NotImplementedError
+        prompt = Prompt(f"Tags of {run.name}: {tags}", "good -bad   adds good and removes bad", check=change)
+        self.app.push_screen(prompt, self.changed)

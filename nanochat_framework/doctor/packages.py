@@ -19,6 +19,7 @@ EXTRAS = {
     "torchao": '[[optimizer]] name = "adamw_8bit" and its kin',
     "tensorboard": '[[tracker]] name = "tensorboard"',
     "wandb": '[[tracker]] name = "wandb"',
+    "tui": "`nanochat tui`, the dashboard in the terminal",
     "gpu": "readings of NVIDIA GPUs beside the metrics",
     "testing": "the contract suite, for authors of plugins",
 }

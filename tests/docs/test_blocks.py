@@ -1,8 +1,8 @@
 """Blocks in the documents say what they are, and TOML in them is valid configuration.
 
 A `toml` block stands on its own: laid over a small configuration it passes `config check`. `toml model` and `toml optimizer`
-blocks are keys of that table. Commands stand in `sh` blocks, which `test_commands` runs or parses; a block without a language,
-or of another shell's name, holds none.
+blocks are keys of that table. A block that names a file (`toml first.toml`) is what that file holds, for a page that is
+followed as a whole. Commands stand in `sh` blocks, which are run or parsed; other blocks hold none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,12 @@ from tests.conftest import REPOSITORY, tiny_dict
 
 PAGES = sorted([REPOSITORY / "README.md", *REPOSITORY.glob("CONTRIBUTING.md"), *(REPOSITORY / "docs").glob("*.md")])
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-KNOWN = {"sh run", "sh plan", "toml", "toml model", "toml optimizer", "python", "text", "json", "html", ""}
+KNOWN = {"sh run", "sh plan", "sh clean", "toml", "toml model", "toml optimizer", "python", "text", "json", "html", ""}
+
+
+def _is_file(tag: str) -> bool:
+    language, _, name = tag.partition(" ")
+    return language in ("toml", "python") and "." in name
 
 
 def blocks() -> Iterator[Any]:
@@ -34,14 +39,16 @@ def blocks() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("tag", "body"), list(blocks()))
 def test_a_block_says_what_it_is(tag: str, body: str) -> None:
-    assert tag in KNOWN, f"tag it as one of {sorted(KNOWN)}"
+    assert tag in KNOWN or _is_file(tag), f"tag it as one of {sorted(KNOWN)}"
     if not tag.startswith("sh"):
         assert not re.search(r"^(\$ )?nanochat [a-z]", body, re.MULTILINE), (
             "commands stand in `sh run` or `sh plan` blocks"
         )
 
 
-@pytest.mark.parametrize(("tag", "body"), [each for each in blocks() if str(each.values[0]).startswith("toml")])
+@pytest.mark.parametrize(
+    ("tag", "body"), [each for each in blocks() if each.values[0] in ("toml", "toml model", "toml optimizer")]
+)
 def test_toml_is_a_configuration(tag: str, body: str, registry: Registry, tmp_path: Path) -> None:
     shown, small = tomli.loads(body), tiny_dict(model__max_seq_len=2048, model__n_layers=4)
     (tmp_path / "taken").mkdir()  # what `nanochat import` leaves in docs/export.md

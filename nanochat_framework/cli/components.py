@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from nanochat_framework.plugins import Component, Registry
 
 HELP = "list the parts a TOML file can name, and their settings"
@@ -113,8 +116,19 @@ def _fields(component: Component) -> list[dict[str, Any]]:
             "required": field.is_required(),
             "description": field.description or "",
         }
-        for name, field in fields.items()
+        for name, field in _with_tables(fields)
     ]
+
+
+def _with_tables(fields: Mapping[str, FieldInfo], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The settings, and below a table that is no component its own: `value_embeddings.every`."""
+    from nanochat_framework.config.component import table_within
+
+    for name, field in fields.items():
+        yield prefix + name, field
+        table = table_within(field)
+        if table is not None:
+            yield from _with_tables(table.model_fields, f"{prefix}{name}.")
 
 
 def _facts(component: Component) -> dict[str, Any]:

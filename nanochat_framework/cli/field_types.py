@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.selection import Select, Selected
 
 _WORDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "string", dict: "table", list: "array"}
@@ -57,6 +58,8 @@ def _plain(annotation: Any) -> str:
         return f"table of {_plain(inner[1])}"
     if origin is Selected:
         return "component"
+    if isinstance(annotation, type) and issubclass(annotation, StrictModel):
+        return "table"
     return _WORDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from nanochat_framework.model.describe import Place
@@ -54,6 +55,12 @@ class ComponentConfig(StrictModel):
         """Raise TypeError for a field that the selecting table could not hold."""
         if "name" in cls.model_fields:
             raise TypeError(f"{cls.__name__} has a field 'name', the key that selects the component; call it otherwise")
+
+
+def table_within(field: FieldInfo) -> type[StrictModel] | None:
+    """What a field's value is made of if that is a table of its own and no component: `warmup = { ... }`."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, StrictModel)), None)
 
 
 def scheduled(description: str, **field: Any) -> Any:

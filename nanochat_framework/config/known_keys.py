@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
+from nanochat_framework.config.component import table_within
 from nanochat_framework.config.data_section import PhaseSection, SourceRule
 from nanochat_framework.config.layers import EXTENDS
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenFilterTable
@@ -61,9 +62,9 @@ class KnownKeys:
     def _add_tables_within(self, model: type[BaseModel]) -> None:
         """Tables that stand under a key of `model` and are no components: `warmup = { ... }`."""
         for name, field in model.model_fields.items():
-            for kind in (field.annotation, *get_args(field.annotation)):
-                if isinstance(kind, type) and issubclass(kind, BaseModel):
-                    self._owners.setdefault(f"[{name}]", Owner(name, descriptions(kind)))
+            table = table_within(field)
+            if table is not None:
+                self._owners.setdefault(f"[{name}]", Owner(name, descriptions(table)))
 
     def owner(self, section: str, name: Any) -> Owner:
         """The owner of a table found under the key `section` that names the component `name`."""

@@ -79,6 +79,8 @@ def test_types_and_defaults_are_in_tomls_words(capsys: Captured) -> None:
 
     assert fields("model", "decoder")["attention"] == ("component: attention", "required")
     assert fields("model", "decoder")["n_layers"][0].startswith("integer, > 0")
+    assert fields("model", "decoder")["value_embeddings"] == ("table", "absent")
+    assert fields("model", "decoder")["value_embeddings.every"] == ("integer, > 0", "2")
     lion = fields("optimizer", "lion")
     assert lion["lr"] == ("number, >= 0", "0.0001")
     assert lion["betas"] == ("array of 2: number, >= 0, < 1", "[0.9, 0.99]")

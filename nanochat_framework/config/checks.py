@@ -224,7 +224,8 @@ def _rules_without_parameters(config: RunConfig, tensors: list[TensorSpec]) -> I
     if not config.objective:
         sections.append(("optimizer", config.optimizer))
     for section, rules in sections:
-        used = {first_match(rules, tensor.name, tensor.role) for tensor in tensors}
+        offered = tensors if section == "quantizer" else [t for t in tensors if roles.is_optimised(t.role)]
+        used = {first_match(rules, tensor.name, tensor.role) for tensor in offered}
         for number, rule in enumerate(rules):
             if number not in used:
                 yield f"{section}.{number}: match = {rule.match!r} takes no parameter of this model"

@@ -18,6 +18,7 @@ from torch import Tensor
 from nanochat_ffn.config import MoeConfig
 from nanochat_ffn.moe import MixtureOfExperts, build_moe
 from nanochat_framework.cli import main
+from nanochat_framework.config.checks import warnings_about
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.data.loader import Batch
 from nanochat_framework.model.describe import Place
@@ -153,6 +154,9 @@ def test_no_optimizer_has_it(tiny_config: MakeConfig) -> None:
     assert plan_memory(config).state == 8 * (total - 2 * 5)
     rules = [{"match": role, "name": "lion", "lr": 0.1} for role in ("matrix", "embedding", "norm", "router")]
     TrainModule(tiny_config(model__ffn=FFN, optimizer=rules), torch.device("cpu"))
+    rules.append({"match": "expert_bias", "name": "lion", "lr": 0.1})
+    warnings = list(warnings_about(tiny_config(model__ffn=FFN, optimizer=rules)))
+    assert warnings == ["optimizer.4: match = 'expert_bias' takes no parameter of this model"]
 
 
 def _train(folder: Path, name: str, *further: str) -> dict[str, Tensor]:

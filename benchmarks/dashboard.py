@@ -2,6 +2,7 @@
 
     pip install textual-plotext textual-plot       (both optional; what is missing is left out)
     python benchmarks/dashboard.py [--rounds 9]
+    python benchmarks/dashboard.py --only screen   (first paint with 200 runs; four charts of 100,000 points at 4 Hz; idle)
 
 A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
 headless, 160 x 45 cells. Times are CPU time of the process, medians over rounds in which all take turns. The others
@@ -13,17 +14,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import importlib.util
 import math
+import os
+import pty
 import random
+import select
 import statistics
+import struct
+import sys
+import tempfile
+import termios
 from collections.abc import Callable
-from time import process_time
+from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.runs.status import StatusFile
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
@@ -145,10 +158,112 @@ async def redraw_times(widget: Widget, add: Callable[[float], None], rounds: int
     return times
 
 
+def make_run(runs_dir: Path, name: str, *, n_records: int = 0) -> RunDirectory:
+    """A run as a training leaves it."""
+    config = {"train": {"steps": n_records or 1000}}
+    given: dict[str, Any] = {
+        "sources": [("x.toml", b"")],
+        "resolved": config,
+        "components_lock": [],
+        "overrides": [],
+        "argv": [],
+    }
+    run = RunDirectory.create(runs_dir, name, **given)
+    StatusFile(run.status).update(
+        state="finished", step=500, total_steps=1000, tokens=10**6, metrics={"train/loss": 2.5}
+    )
+    if n_records:
+        noise, log = random.Random(2), MetricsLog(run.metrics, 1)
+        for step in range(1, n_records + 1):
+            log.write(step=step, tokens=step, values=record(step, noise))
+        log.close()
+    return run
+
+
+def record(step: int, noise: random.Random) -> dict[str, float]:
+    """Four metrics, each with a chart."""
+    names = ("train/loss", "train/grad_norm", "train/tokens_per_second", "train/learning_rate/all")
+    return dict.fromkeys(names, loss(step, noise))
+
+
+class Terminal:
+    """`nanochat tui` on a terminal of its own, 120 x 40; `cpu` is what its process took so far, in seconds."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.started = perf_counter()
+        self.pid, self._descriptor = pty.fork()
+        if self.pid == 0:
+            environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+            os.execve(sys.executable, [sys.executable, "-m", "nanochat_framework", "tui", *arguments], environment)
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.seen = b""
+
+    def read(self, seconds: float, until: bytes = b"\0") -> float:
+        """Read what it draws for some seconds, or until a text came; the seconds since its start."""
+        deadline = perf_counter() + seconds
+        while perf_counter() < deadline and until not in self.seen:
+            if select.select([self._descriptor], [], [], 0.05)[0]:
+                self.seen += os.read(self._descriptor, 1 << 16)
+        return perf_counter() - self.started
+
+    @property
+    def cpu(self) -> float:
+        user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        os.write(self._descriptor, b"q")
+        self.read(5.0, until=b"\x1b[?1049l")
+        os.close(self._descriptor)
+        os.waitpid(self.pid, 0)
+
+
+def screens(rounds: int, seconds: float) -> None:
+    """First paint, live and idle."""
+    with tempfile.TemporaryDirectory() as folder:
+        many = Path(folder, "many")
+        for number in range(200):
+            make_run(many, f"run-{number:04d}")
+        walls, cpus = [], []
+        for _ in range(rounds):
+            terminal = Terminal("--runs-dir", str(many))
+            walls.append(terminal.read(30.0, until=b"run-0199"))
+            cpus.append(terminal.cpu)
+            terminal.close()
+        print(f"| first paint, 200 runs | {statistics.median(walls):.2f} s, {statistics.median(cpus):.2f} s of CPU |")
+        big = make_run(Path(folder, "big"), "big", n_records=100_000)
+        terminal = Terminal(str(big.path))
+        terminal.read(60.0, until=b"gradient")
+        terminal.read(20.0)  # the rest of the file
+        before = terminal.cpu
+        terminal.read(seconds)
+        print(f"| idle, one run of 100,000 records open | {100 * (terminal.cpu - before) / seconds:.2f} % of a core |")
+        noise, log, before, drawn = random.Random(3), MetricsLog(big.metrics, 1), terminal.cpu, len(terminal.seen)
+        for number in range(int(4 * seconds)):
+            log.write(step=100_001 + number, tokens=100_001 + number, values=record(100_001, noise))
+            terminal.read(0.25)
+        log.close()
+        load = 100 * (terminal.cpu - before) / seconds
+        print(
+            f"| four charts of 100,000 points, a new record at 4 Hz | {load:.1f} % of a core, "
+            f"{(len(terminal.seen) - drawn) / seconds / 1024:.0f} KiB/s to the terminal |"
+        )
+        terminal.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", choices=("charts", "screen"))
     arguments = parser.parse_args()
+    if arguments.only != "screen":
+        charts(arguments.rounds)
+    if arguments.only != "charts":
+        screens(min(arguments.rounds, 3), 10.0)
+
+
+def charts(rounds: int) -> None:
+    """One redraw, ours and others'."""
     noise = random.Random(0)
     print(
         f"| redraw after one new point, {WIDTH} x {HEIGHT} cells | " + " | ".join(f"{n:,} points" for n in SIZES) + " |"
@@ -159,7 +274,7 @@ def main() -> None:
         points = [loss(step, noise) for step in range(size)]
         names = list(candidates(points))
         times: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(arguments.rounds):
+        for _ in range(rounds):
             for name, candidate in candidates(points).items():
                 times[name] += asyncio.run(redraw_times(candidate.widget, candidate.add, 2))[1:]
         for name in names:

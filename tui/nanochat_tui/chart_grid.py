@@ -13,6 +13,8 @@ from nanochat_tui.panels import Panel, single, standard
 
 LEAST_WIDTH, LEAST_HEIGHT = 38, 8
 """A chart is no smaller than this where there is more than one in a row, or more rows than fit."""
+NOT_SMOOTHED = ("eval/", "train/learning_rate/")
+"""Metrics without noise, or with too few points."""
 
 
 class ChartGrid(VerticalScroll):
@@ -47,7 +49,8 @@ class ChartGrid(VerticalScroll):
 
     def _chart(self, panel: Panel) -> Chart:
         curves = [
-            Curve(self.store.series[name], label, smooth=not name.startswith("eval/")) for name, label in panel.metrics
+            Curve(self.store.series[name], label, smooth=not name.startswith(NOT_SMOOTHED))
+            for name, label in panel.metrics
         ]
         chart = Chart(panel.title, curves, self.view, log=self.log_scale and panel.log_wanted, span=self.span)
         chart.can_focus = False

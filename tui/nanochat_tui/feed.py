@@ -13,6 +13,7 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import is_count, rewinds
 from nanochat_framework.runs.jsonlines import LineTail, Record, TailReader, number
 from nanochat_framework.runs.metrics import KEYS
+from nanochat_framework.runs.status import LIVE_STATES
 from nanochat_framework.runs.summary import RunSummary, summarize
 from nanochat_tui.charts.series import Axis, Series
 
@@ -100,7 +101,8 @@ class RunFeed:
 
     def poll(self) -> bool:
         """Read what is new, CHUNK_BYTES of a file at most; whether there is more at once. Raises OSError."""
-        self.summary = summarize(self.run)
+        if self._changed(self.run.status) or self.summary.state in _MAY_BE_LOST:
+            self.summary = summarize(self.run)
         more = self._read_events()
         more |= self._read_metrics()
         more |= self._read_samples()
@@ -169,6 +171,8 @@ class RunFeed:
 
 
 _UNREAD = (-1, -1, -1)
+_MAY_BE_LOST = (*LIVE_STATES, "queued", "lost")
+"""States that can change without a word in status.json."""
 
 
 def event_line(event: Mapping[str, Any]) -> str:

@@ -34,6 +34,11 @@ class Canvas:
         if x1 <= x0:
             self.vertical(x0, round(min(y0, y1)), round(max(y0, y1)))
             return
+        if x1 == x0 + 1:  # neighbours, as most are: half of the way in each column
+            middle = (y0 + y1) / 2
+            self.vertical(x0, round(min(y0, middle)), round(max(y0, middle)))
+            self.vertical(x1, round(min(middle, y1)), round(max(middle, y1)))
+            return
         slope = (y1 - y0) / (x1 - x0)
         for x in range(max(x0, 0), min(x1, len(self.columns) - 1) + 1):
             here = y0 + slope * (max(x - 0.5, x0) - x0)

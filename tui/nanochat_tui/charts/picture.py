@@ -153,18 +153,21 @@ def _shown(curve: Curve, view: View) -> MinMaxPyramid:
 
 def _heading(curves: Sequence[Curve], width: int, view: View, title: str) -> list[Piece]:
     """Title on the left; on the right the newest values, or those at the cursor."""
-    values: list[Piece] = []
+    note = "" if view.cursor is None else f"  {view.axis} {_place(view, view.cursor)}"
+    found = []
     for number, curve in enumerate(curves):
         index = len(curve.series) - 1 if view.cursor is None else curve.series.at(view.axis, view.cursor)
         if index is not None and index >= 0:
-            label = f"{curve.label} " if len(curves) > 1 else ""
-            values.append((f"  {label}{ticks.short(_shown(curve, view).values[index])}", f"line.{number}"))
-    if view.cursor is not None:
-        values.insert(0, (f"  {view.axis} {_place(view, view.cursor)}", "note"))
-    while values and len(title) + sum(len(text) for text, _ in values) > width:
-        values.pop(0)
-    space = width - len(title) - sum(len(text) for text, _ in values)
-    return [(title[:width], "title"), (" " * max(space, 0), "blank"), *values]
+            found.append((curve.label, ticks.short(_shown(curve, view).values[index]), f"line.{number}"))
+    room = width - len(title) - len(note)
+    values = [(f"  {label} {value}" if len(found) > 1 else f"  {value}", role) for label, value, role in found]
+    if sum(len(text) for text, _ in values) > room:  # the colours and the lines' ends tell which is which
+        values = [(f"  {value}", role) for _, value, role in found]
+    while values and sum(len(text) for text, _ in values) > room:
+        values.pop()
+    space = room - sum(len(text) for text, _ in values)
+    pieces = [(title[:width], "title"), (" " * max(space, 0), "blank")]
+    return [*pieces, *([(note, "note")] if note and space >= 0 else []), *values]
 
 
 def _place(view: View, place: float) -> str:

@@ -18,24 +18,19 @@ class Extent(NamedTuple):
     """Whether a value in it is NaN or infinite."""
 
 
-EMPTY = Extent(inf, -inf, False)
-
-
 class _Level:
     """Least, greatest and holes of whole groups of the level below."""
 
     def __init__(self) -> None:
         self.lows, self.highs, self.holes = array("d"), array("d"), bytearray()
 
-    def append(self, extent: Extent) -> None:
-        self.lows.append(extent.low)
-        self.highs.append(extent.high)
-        self.holes.append(extent.holes)
+    def append(self, low: float, high: float, holes: bool) -> None:
+        self.lows.append(low)
+        self.highs.append(high)
+        self.holes.append(holes)
 
-    def extent(self, begin: int, end: int) -> Extent:
-        if begin >= end:
-            return EMPTY
-        return Extent(min(self.lows[begin:end]), max(self.highs[begin:end]), self.holes.find(1, begin, end) >= 0)
+    def extent(self, begin: int, end: int) -> tuple[float, float, bool]:
+        return min(self.lows[begin:end]), max(self.highs[begin:end]), self.holes.find(1, begin, end) >= 0
 
     def cut(self, length: int) -> None:
         del self.lows[length:], self.highs[length:], self.holes[length:]
@@ -67,7 +62,7 @@ class MinMaxPyramid:
             below = self._raw if height == 0 else self._levels[height - 1].extent
             if height == len(self._levels):
                 self._levels.append(_Level())
-            self._levels[height].append(below(count - FAN_OUT, count))
+            self._levels[height].append(*below(count - FAN_OUT, count))
             count //= FAN_OUT
             height += 1
 
@@ -87,17 +82,19 @@ class MinMaxPyramid:
             first, last = -(-begin // FAN_OUT), end // FAN_OUT
             if first >= last:
                 break
-            for part in (scan(begin, first * FAN_OUT), scan(last * FAN_OUT, end)):
-                low, high, holes = min(low, part.low), max(high, part.high), holes or part.holes
+            for start, stop in ((begin, first * FAN_OUT), (last * FAN_OUT, end)):
+                if start < stop:
+                    part = scan(start, stop)
+                    low, high, holes = min(low, part[0]), max(high, part[1]), holes or part[2]
             begin, end, scan = first, last, level.extent
-        part = scan(begin, end)
-        return Extent(min(low, part.low), max(high, part.high), holes or part.holes)
+        if begin < end:
+            part = scan(begin, end)
+            low, high, holes = min(low, part[0]), max(high, part[1]), holes or part[2]
+        return Extent(low, high, holes)
 
-    def _raw(self, begin: int, end: int) -> Extent:
-        if begin >= end:
-            return EMPTY
+    def _raw(self, begin: int, end: int) -> tuple[float, float, bool]:
+        values = self.values[begin:end]
         if self._holes.find(1, begin, end) < 0:
-            values = self.values[begin:end]
-            return Extent(min(values), max(values), False)
-        finite = [value for value in self.values[begin:end] if isfinite(value)]
-        return Extent(min(finite, default=inf), max(finite, default=-inf), True)
+            return min(values), max(values), False
+        finite = [value for value in values if isfinite(value)]
+        return min(finite, default=inf), max(finite, default=-inf), True

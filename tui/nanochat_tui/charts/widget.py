@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -85,9 +85,18 @@ class Chart(Widget, can_focus=True):
         )
 
     def update(self) -> None:
-        """To be called when there may be something new; does nothing if there is not."""
-        if self._key(self.size) != self._drawn:
+        """To be called when there may be something new; draws the rows that are different."""
+        if self._key(self.size) == self._drawn:
+            return
+        before = self._picture.rows
+        after = self.picture().rows
+        if len(before) != len(after):
             self.refresh()
+            return
+        width = self.size.width
+        changed = [Region(0, y, width, 1) for y, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+        if changed:
+            self.refresh(*changed)
 
     def picture(self) -> Picture:
         """The chart as it is now."""

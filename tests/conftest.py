@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.kernels.table import activate, active
@@ -16,7 +16,8 @@ from nanochat_framework.plugins import Registrar, Registry, load_plugins
 from tests.clean_environment import built_wheel
 from tests.probes import plugin as probe_plugin
 
-settings.register_profile("nanochat", deadline=None)  # machines are shared: a slow example is no defect
+# Machines are shared: a slow example is no defect, and neither is slow drawing of one.
+settings.register_profile("nanochat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nanochat")
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from nanochat_framework.runs.last_values import last_values
 from nanochat_framework.runs.metrics import read_metrics
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=30), max_size=30), st.booleans(), st.integers(1, 40))
 def test_lines_from_the_end(tmp_path: Path, lines: list[bytes], torn: bool, chunk: int) -> None:
     lines = [line.replace(b"\n", b"") for line in lines]
@@ -32,7 +32,7 @@ attempts = st.lists(
 )  # how far back a start rewinds, how many steps it takes, whether the end is torn
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(attempts)
 def test_they_are_those_of_the_attempt_rule(tmp_path: Path, schedule: list[tuple[int, int, bool]]) -> None:
     events, metrics, step = b"", b"", 0

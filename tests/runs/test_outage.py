@@ -33,7 +33,7 @@ def numbers(path: Path) -> list[int]:
     return [record["n"] for record in read(path)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=50)
 @given(st.lists(st.booleans(), max_size=20))
 def test_no_record_is_lost_and_none_is_there_twice(tmp_path_factory: pytest.TempPathFactory, works: list[bool]) -> None:
     """The folder goes and comes back, and a sync finds out each time."""

@@ -164,3 +164,28 @@ def test_a_view_zooms_around_its_cursor_and_comes_back() -> None:
     for _ in range(200):
         view.scale(0.5, (0.0, 100.0))
     assert view.zoom is not None and view.zoom[1] > view.zoom[0]
+
+
+def test_lines_are_told_apart_without_colours_also_in_a_narrow_chart() -> None:
+    text = draw([Curve(DECAY, "train"), Curve(EVALS, "held-out")], 42, 8, View(), title="loss  nats/token").text()
+    assert text.splitlines()[0].endswith("2.002  2.502")
+    assert [line.split()[-1] for line in text.splitlines()[4:6]] == ["held-out", "train"], (
+        "in the order of the lines' ends"
+    )
+
+
+@given(st.lists(st.integers(1, 99), min_size=7, max_size=7), st.integers(10, 14))
+def test_every_line_has_its_label_in_order(ends: list[int], height: int) -> None:
+    curves = [Curve(series([50.0, float(end)]), f"c{number}") for number, end in enumerate(ends)]
+    rows = draw(curves, 60, height, View(), title="").rows[1:-2]
+    labels = [text.strip() for row in rows for text, _ in row if text.strip().startswith("c")]
+    assert len(set(labels)) == 7
+    assert [ends[int(label[1:])] for label in labels] == sorted(ends, reverse=True)
+
+
+def test_values_that_do_not_fit_go_from_the_end() -> None:
+    title = "a title that takes most of the room"
+    assert draw([Curve(DECAY, "train"), Curve(EVALS, "b")], 44, 2, View(), title=title).rows[0][-1] == (
+        "  2.002",
+        "line.0",
+    )

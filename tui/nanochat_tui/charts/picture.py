@@ -231,7 +231,7 @@ def _scale(
 
 def _y_ticks(scale: _Scale, height: int) -> dict[int, str]:
     """Row of cells -> label."""
-    count = max(2, min(height // 2, 7))
+    count = max(min(height, 3), min(height // 2, 7))
     found = (ticks.logarithmic if scale.log else ticks.linear)(scale.low, scale.high, count)
     return {round(scale.row(place)) // 4: label for place, label in found}
 
@@ -286,7 +286,7 @@ def _composed(layers: Sequence[_Layer], width: int, height: int, cursor: int | N
 def _end_labels(curves: Sequence[Curve], view: View, width: int) -> list[tuple[str, int]]:
     """Labels to the right of the lines' ends and the curve that each is of, where there are several and room."""
     named = [(f" {curve.label}", number) for number, curve in enumerate(curves) if len(curve.series)]
-    return named if len(named) > 1 and max(len(text) for text, _ in named) <= width // 5 else []
+    return named if len(named) > 1 and max(len(text) for text, _ in named) <= width // 4 else []
 
 
 def _label_rows(
@@ -297,13 +297,14 @@ def _label_rows(
     for text, number in labels:
         values = _shown(curves[number], view).values
         last = next((value for value in reversed(values) if _drawable(value, scale)), scale.low)
-        wanted.append((min(max(round(scale.row(last)) // 4, 0), height - 1), text, f"line.{number}"))
-    rows: dict[int, Piece] = {}
-    for row, text, role in sorted(wanted):
-        free = next((r for r in (*range(row, height), *range(row, -1, -1)) if r not in rows), None)
-        if free is not None:
-            rows[free] = (text, role)
-    return rows
+        wanted.append((scale.row(last), (text, f"line.{number}")))
+    wanted.sort()
+    places: list[int] = []
+    for dot, _ in wanted:  # downwards, each below the one before; then back up from the last row
+        places.append(max(min(max(round(dot) // 4, 0), height - 1), places[-1] + 1 if places else 0))
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], height - len(places) + number)
+    return {place: piece for place, (_, piece) in zip(places, wanted, strict=True) if place >= 0}
 
 
 def _x_axis(

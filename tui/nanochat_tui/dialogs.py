@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from rich.table import Table
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -116,14 +117,18 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "close")]
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, rows: list[tuple[str, str]]) -> None:
         super().__init__()
-        self.text = text
+        self.rows = rows
 
     def compose(self) -> ComposeResult:
         """The table."""
+        table = Table.grid(padding=(0, 2))
+        table.add_column(justify="right", style="bold")
+        for key, text in self.rows:
+            table.add_row(key, text)
         with VerticalScroll(classes="dialog tall"):
-            yield Static(self.text, markup=False)
+            yield Static(table)
 
     def action_close(self) -> None:
         """Close."""

@@ -88,9 +88,7 @@ def shown(key: str) -> str:
     return names.get(key, key)
 
 
-def help_text(where: str) -> str:
-    """The table's part of one screen, to be read."""
+def help_rows(where: str) -> list[tuple[str, str]]:
+    """The table's part of one screen, to be read: key and what it does."""
     rows = [(shown(key.key), key.help) for key in KEYS if where in key.where]
-    return "\n".join(
-        f"{key:>6}  {text}" for key, text in [*rows, ("ctrl+p", "all of this by name"), ("tab", "to the next part")]
-    )
+    return [*rows, ("ctrl+p", "all of this by name"), ("tab", "to the next part")]

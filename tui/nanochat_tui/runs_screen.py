@@ -63,8 +63,12 @@ class RunsScreen(SteeringScreen):
     def look(self) -> None:
         """Read again, where the screen is to be seen."""
         self.poll_requests()
-        if self.is_current and (self.listing.poll() or any(run.state == "running" for run in self.listing.runs)):
+        if not self.is_current:
+            return
+        if self.listing.poll() or any(run.state == "running" for run in self.listing.runs):
             self.show_runs()
+        else:
+            self._heading(self.ordered())
 
     def on_screen_resume(self) -> None:
         """Back from a run."""

@@ -14,7 +14,7 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.dialogs import Ask, Help, Prompt
-from nanochat_tui.keys import help_text
+from nanochat_tui.keys import help_rows
 from nanochat_tui.requests import Answer
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class SteeringScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        self.app.push_screen(Help(help_text(self.where)))
+        self.app.push_screen(Help(help_rows(self.where)))
 
     async def action_quit(self) -> None:
         """Leave."""

@@ -76,6 +76,8 @@ def test_the_import_contracts_name_every_plugin() -> None:
     core, independent, _ = linter["contracts"]
     assert set(core["forbidden_modules"]) == packages
     assert set(independent["modules"]) == packages
+    dashboard = tomllib.loads((REPOSITORY / "tui" / "importlinter.toml").read_text())["tool"]["importlinter"]
+    assert packages <= set(dashboard["contracts"][0]["forbidden_modules"])
 
 
 def test_every_first_party_plugin_loads() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from tests.probes import plugin as probe_plugin
 # Machines are shared: a slow example is no defect, and neither is slow drawing of one.
 settings.register_profile("nanochat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nanochat")
+
+# A suite started in the background ignores Ctrl-C, and so would every child that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

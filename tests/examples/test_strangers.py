@@ -91,7 +91,7 @@ def test_export_and_evaluation(stranger: CleanEnvironment) -> None:
     scores = json.loads(stranger.run("nanochat", "eval", "r", "--tasks", "field/brackets", "--json").stdout)
     score = scores["field/brackets"]["eval/brackets_matched"]
     assert 0 <= score["value"] <= 100
-    assert score["baselines"]["held-out text"] > max(90, score["baselines"]["shuffled"])
+    assert score["baselines"]["held-out text"] > 60 > score["baselines"]["shuffled"]
     said = stranger.run("nanochat", "export", "r", "--to", "gguf", "--output", "r.gguf").stdout
     assert "not by stock llama.cpp, because attention field/aft does not describe itself" in said
     stranger.run("nanochat", "generate", "r.gguf", "--prompt", "def", "--max-tokens", "4")

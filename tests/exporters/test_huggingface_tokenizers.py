@@ -36,7 +36,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is the r
 
 def folder_of(path: Path, kind: str) -> Path:
     """A model with random weights and the tokenizer of a kind."""
-    save(path, vocab_size=510, qwen3=kind == "qwen", tie_word_embeddings=kind == "gpt2", eos_token_id=None)
+    family = "Qwen3" if kind == "qwen" else "Llama"
+    save(path, kind=family, vocab_size=510, tie_word_embeddings=kind == "gpt2", eos_token_id=None)
     (path / "generation_config.json").unlink(missing_ok=True)
     for name, content in {"tokenizer.json": foreign_definition(kind), **settings_beside(kind)}.items():
         (path / name).write_text(json.dumps(content))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanochat_tui.charts import ticks
@@ -18,6 +18,7 @@ ENDS = (
 
 
 @given(ENDS, st.integers(2, 12))
+@example((5e-307, 2.0), 2)
 def test_few_round_places_within_the_axis(ends: tuple[float, float], count: int) -> None:
     low, high = ends
     room = (high - low) * 1e-6 + 1e-6 * abs(high)

@@ -46,7 +46,7 @@ def times(low: float, high: float, count: int) -> list[Tick]:
         return []
     if high - low < count:  # less than a second apart
         return [(place, f"{label}s") for place, label in linear(low, high, count)]
-    step = next((t for t in _TIMES if math.floor(high / t) - math.ceil(low / t) < count), 0)
+    step = next((t for t in _TIMES if math.floor(high / t + 1e-9) - math.ceil(low / t - 1e-9) < count), 0)
     if not step:
         days = linear(low / 86400, high / 86400, count)
         return [(place * 86400, f"{label}d") for place, label in days]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
-
-from textual.screen import Screen
+from typing import Any
 
 from nanochat_framework.cli.options import read_options
 from nanochat_framework.errors import UsageError
@@ -13,42 +11,20 @@ from nanochat_framework.runs.control import SETTABLE, checked_settings
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
-from nanochat_tui.dialogs import Ask, Help, Prompt
-from nanochat_tui.keys import help_rows
+from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.dialogs import Ask, Prompt
 from nanochat_tui.requests import Answer
 
-if TYPE_CHECKING:
-    from nanochat_tui.app import Dashboard
 
-
-class SteeringScreen(Screen[None]):
+class SteeringScreen(DashboardScreen):
     """A screen that has a run in hand."""
 
-    where = ""
-
-    @property
-    def dashboard(self) -> Dashboard:
-        """The app."""
-        from nanochat_tui.app import Dashboard
-
-        assert isinstance(self.app, Dashboard)
-        return self.app
-
     def target(self) -> RunDirectory | None:
-        """The run that a key is about."""
-        raise NotImplementedError
+        """The run that a key is about; None: there is none."""
+        return None
 
     def changed(self, result: str | None = None) -> None:
         """Something about the run may be different now."""
-        raise NotImplementedError
-
-    def poll_requests(self) -> None:
-        """Tell what was answered."""
-        for answer in self.dashboard.requests.poll():
-            self._tell(answer)
-
-    def _tell(self, answer: Answer) -> None:
-        self.notify(answer.text, severity="information" if answer.good else "error", timeout=8, markup=False)
 
     def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> None:
         run = self.target()
@@ -59,7 +35,7 @@ class SteeringScreen(Screen[None]):
         except UsageError as error:
             answer = Answer(str(error), False)
         if answer is not None:
-            self._tell(answer)
+            self.tell(answer)
         self.changed()
 
     def action_pause(self) -> None:
@@ -111,7 +87,7 @@ class SteeringScreen(Screen[None]):
             return
         state = liveness(read_status(run.status))
         if state in LIVE_STATES:
-            self._tell(Answer(f"resume: {run.name} is {state}", False))
+            self.tell(Answer(f"resume: {run.name} is {state}", False))
         else:
             self.dashboard.requests.start(f"resume {run.name}", ["resume", str(run.path), "--detach"])
             self.changed()
@@ -139,14 +115,6 @@ class SteeringScreen(Screen[None]):
 
         hint = "e.g. tiny-cpu --run first --set train.steps=2000   (it goes on when the dashboard is closed)"
         self.app.push_screen(Prompt("nanochat train ...", hint, check=words), answered)
-
-    def action_help(self) -> None:
-        """Show the keys."""
-        self.app.push_screen(Help(help_rows(self.where)))
-
-    async def action_quit(self) -> None:
-        """Leave."""
-        await self.app.action_quit()
 
     def action_tag(self) -> None:
         """Ask for tags to add and to remove."""

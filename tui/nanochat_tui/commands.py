@@ -1,0 +1,125 @@
+"""`nanochat` commands that the dashboard waits for: heavy work happens in processes of their own, never in this one.
+
+Trainings do not belong here: they must outlive the dashboard and are started by `requests.Requests.start`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from nanochat_framework.errors import NanochatError, UsageError
+
+GRACE_SECONDS = 2.0
+"""Between asking a command to end and ending it."""
+LONGEST_LINE = 16 * 1024 * 1024
+
+
+class Command:
+    """A running `nanochat` command: its lines as they come, its standard input, its end.
+
+    It has a process group of its own, so that the terminal's Ctrl-C is not its business, and is ended by `cancel`.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._errors: list[str] = []
+        self._reading = asyncio.create_task(self._read_errors())
+
+    @classmethod
+    async def start(cls, arguments: Sequence[str]) -> Command:
+        """Start `nanochat ARGUMENTS`."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "nanochat_framework",
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=LONGEST_LINE,
+        )
+        return cls(process)
+
+    async def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self._errors.append(line.decode("utf-8", "replace").rstrip())
+
+    @property
+    def narration(self) -> Sequence[str]:
+        """The lines of its standard error so far."""
+        return self._errors
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The lines of its standard output, as they come."""
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            yield line.decode("utf-8", "replace").rstrip("\n")
+
+    async def write(self, text: str) -> None:
+        """Give it text on its standard input; in vain where it has ended."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(text.encode())
+            await self._process.stdin.drain()
+
+    def end_input(self) -> None:
+        """Nothing more is to come on its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended and everything it said on its standard error was read."""
+        code = await self._process.wait()
+        await self._reading
+        return code
+
+    def complaint(self) -> str:
+        """Why it failed, in one line, from its standard error."""
+        lines = [line.removeprefix("error: ") for line in self._errors if line.startswith("error: ")]
+        return " ".join(lines) or f"it ended with code {self._process.returncode}"
+
+    async def cancel(self) -> None:
+        """Interrupt it as Ctrl-C would, and end it if it is still there after `GRACE_SECONDS`."""
+        for number in (signal.SIGINT, signal.SIGKILL):
+            if not self.running:
+                break
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
+
+
+async def ask(*arguments: str) -> Any:
+    """The JSON that a `nanochat` command prints; cancelling the task ends the command.
+
+    Raises UsageError with the command's own line where it found the arguments wrong (exit code 2), NanochatError where
+    it failed.
+    """
+    command = await Command.start(arguments)
+    command.end_input()
+    try:
+        text = "\n".join([line async for line in command.lines()])
+        code = await command.wait()
+    except asyncio.CancelledError:
+        await command.cancel()
+        raise
+    if code:
+        raise (UsageError if code == 2 else NanochatError)(command.complaint())
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise NanochatError(f"nanochat {' '.join(arguments)}: printed no JSON") from None

@@ -13,8 +13,8 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import rewinds
 from nanochat_framework.runs.metrics import effective
 from nanochat_tui import feed as feed_module
+from nanochat_tui.chart_specs import others, standard
 from nanochat_tui.feed import MetricStore, RunFeed, event_line
-from nanochat_tui.panels import others, standard
 from tests.tui.run_folders import log_steps, make_run
 
 ATTEMPTS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 8)), min_size=1, max_size=5)
@@ -116,10 +116,10 @@ def test_an_event_is_a_line() -> None:
     assert event_line({"kind": None}) == "-            None"
 
 
-def test_panels() -> None:
+def test_chart_specs() -> None:
     names = ["train/loss", "train/learning_rate/rest", "eval/loss", "system/gpu_memory_bytes.1", "train/entropy", "a/b"]
-    panels = standard(names)
-    assert [panel.title.split("  ")[0] for panel in panels] == ["loss", "learning rate", "memory"]
-    assert panels[0].metrics == (("train/loss", "train"), ("eval/loss", "held-out"))
-    assert panels[2].metrics == (("system/gpu_memory_bytes.1", "GPU 1"),)
+    specs = standard(names)
+    assert [spec.title.split("  ")[0] for spec in specs] == ["loss", "learning rate", "memory"]
+    assert specs[0].metrics == (("train/loss", "train"), ("eval/loss", "held-out"))
+    assert specs[2].metrics == (("system/gpu_memory_bytes.1", "GPU 1"),)
     assert others(names) == ["a/b", "train/entropy"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from textual.containers import VerticalScroll
 from textual.geometry import Size
 
+from nanochat_tui.chart_specs import ChartSpec, single, standard
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.feed import MetricStore
-from nanochat_tui.panels import Panel, single, standard
 
 LEAST_WIDTH, LEAST_HEIGHT = 38, 8
 """A chart is no smaller than this where there is more than one in a row, or more rows than fit."""
@@ -29,7 +29,7 @@ class ChartGrid(VerticalScroll):
         self.extra: list[str] = []
         """Metrics that were chosen beside the standard ones."""
         self.log_scale = False
-        self._panels: list[Panel] = []
+        self._specs: list[ChartSpec] = []
 
     def span(self) -> tuple[float, float] | None:
         """The whole x axis."""
@@ -37,28 +37,28 @@ class ChartGrid(VerticalScroll):
 
     def bring_up_to_date(self, store: MetricStore) -> None:
         """Show what a store holds: other charts if there are other metrics, else those whose data changed."""
-        panels = [*standard(store.series), *(single(name) for name in self.extra if name in store.series)]
-        if store is not self.store or panels != self._panels:
-            self.store, self._panels = store, panels
+        specs = [*standard(store.series), *(single(name) for name in self.extra if name in store.series)]
+        if store is not self.store or specs != self._specs:
+            self.store, self._specs = store, specs
             self.remove_children()
-            self.mount_all(self._chart(panel) for panel in panels)
+            self.mount_all(self._chart(spec) for spec in specs)
             self.lay_out(self.size)
             return
         for chart in self.query(Chart):
             chart.update()
 
-    def _chart(self, panel: Panel) -> Chart:
+    def _chart(self, spec: ChartSpec) -> Chart:
         curves = [
             Curve(self.store.series[name], label, smooth=not name.startswith(NOT_SMOOTHED))
-            for name, label in panel.metrics
+            for name, label in spec.metrics
         ]
-        chart = Chart(panel.title, curves, self.view, log=self.log_scale and panel.log_wanted, span=self.span)
+        chart = Chart(spec.title, curves, self.view, log=self.log_scale and spec.log_wanted, span=self.span)
         chart.can_focus = False
         return chart
 
     def lay_out(self, size: Size) -> None:
         """As many columns and rows as are readable."""
-        count = max(len(self._panels), 1)
+        count = max(len(self._specs), 1)
         columns = max(1, min(size.width // LEAST_WIDTH, 3 if count > 4 else 2, count))
         rows = -(-count // columns)
         self.styles.layout = "grid"
@@ -72,8 +72,8 @@ class ChartGrid(VerticalScroll):
 
     def redraw(self) -> None:
         """The view changed."""
-        for chart, panel in zip(self.query(Chart), self._panels, strict=False):
-            chart.log_scale = self.log_scale and panel.log_wanted
+        for chart, spec in zip(self.query(Chart), self._specs, strict=False):
+            chart.log_scale = self.log_scale and spec.log_wanted
             chart.update()
 
     def on_chart_viewed(self) -> None:

@@ -15,12 +15,12 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import age
 from nanochat_tui import formats
 from nanochat_tui.chart_grid import ChartGrid
+from nanochat_tui.chart_specs import others
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.dialogs import Choose
 from nanochat_tui.feed import RunFeed, event_line
 from nanochat_tui.keys import bindings
 from nanochat_tui.palette import STATES
-from nanochat_tui.panels import others
 from nanochat_tui.steering import SteeringScreen
 
 CATCH_UP_SECONDS = 0.01

@@ -11,7 +11,7 @@ MAX_CURVES = 7
 
 
 @dataclass(frozen=True)
-class Panel:
+class ChartSpec:
     """A chart: its title, and (metric, label) of its curves."""
 
     title: str
@@ -30,33 +30,33 @@ def _starting_with(names: Iterable[str], *prefixes: str) -> tuple[tuple[str, str
     return tuple(found[:MAX_CURVES])
 
 
-def standard(names: Iterable[str]) -> list[Panel]:
+def standard(names: Iterable[str]) -> list[ChartSpec]:
     """The charts that every run has, of metrics that there are."""
     names = sorted(names)
     memory = [("system/memory_resident_bytes", "RAM")] if "system/memory_resident_bytes" in names else []
     memory += [(name, f"GPU {place}".strip()) for name, place in _starting_with(names, "system/gpu_memory_bytes")]
     wanted = [
-        Panel("loss  nats/token", (("train/loss", "train"), ("eval/loss", "held-out")), True),
-        Panel("bits per byte  held-out", (("eval/bits_per_byte", "held-out"),)),
-        Panel("learning rate", _starting_with(names, "train/learning_rate/"), True),
-        Panel("gradient norm", (("train/grad_norm", "norm"),), True),
-        Panel("speed  tokens/s", (("train/tokens_per_second", "speed"),)),
-        Panel("memory  bytes", tuple(memory[:MAX_CURVES])),
+        ChartSpec("loss  nats/token", (("train/loss", "train"), ("eval/loss", "held-out")), True),
+        ChartSpec("bits per byte  held-out", (("eval/bits_per_byte", "held-out"),)),
+        ChartSpec("learning rate", _starting_with(names, "train/learning_rate/"), True),
+        ChartSpec("gradient norm", (("train/grad_norm", "norm"),), True),
+        ChartSpec("speed  tokens/s", (("train/tokens_per_second", "speed"),)),
+        ChartSpec("memory  bytes", tuple(memory[:MAX_CURVES])),
     ]
     known = set(names)
-    panels = [Panel(p.title, tuple(m for m in p.metrics if m[0] in known), p.log_wanted) for p in wanted]
-    return [panel for panel in panels if panel.metrics]
+    specs = [ChartSpec(p.title, tuple(m for m in p.metrics if m[0] in known), p.log_wanted) for p in wanted]
+    return [spec for spec in specs if spec.metrics]
 
 
-def single(name: str) -> Panel:
+def single(name: str) -> ChartSpec:
     """A chart of one metric."""
     metric = describe(name)
     unit = f"  {metric.unit}" if metric and metric.unit else ""
-    return Panel(f"{name}{unit}", ((name, name.rpartition("/")[2]),))
+    return ChartSpec(f"{name}{unit}", ((name, name.rpartition("/")[2]),))
 
 
 def others(names: Iterable[str]) -> list[str]:
     """Metrics that no standard chart shows."""
     names = list(names)
-    shown = {name for panel in standard(names) for name, _ in panel.metrics}
+    shown = {name for spec in standard(names) for name, _ in spec.metrics}
     return sorted(set(names) - shown)

@@ -20,6 +20,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "train": ("train", "train a model from a TOML file or a preset"),
         "resume": ("resume", "continue a run exactly where it stopped"),
         "runs": ("runs", "list, watch, compare and steer runs, on this machine or through a shared folder"),
+        "checkpoints": ("checkpoints", "list a run's checkpoints, keep them from being pruned, remove them"),
     },
     "use it": {
         "eval": ("evaluate", "score a model on held-out text and tasks"),

@@ -43,3 +43,11 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     for row in (header, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def confirm(question: str) -> bool:
+    """Ask on stderr; only `y` and `yes` are a yes. Raises UsageError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UsageError("rm: nobody is there to confirm it; --yes removes without asking")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -159,6 +159,7 @@ COMPLETERS: dict[str, Callable[[argparse.Namespace, str], Candidates]] = {
     "run": _runs,
     "runs": _runs,
     "checkpoint": _checkpoints,
+    "checkpoints": _checkpoints,
     "model": _models,
     "kind": _kinds,
     "name": _components(""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nanochat_framework.cli.common import print_json
+from nanochat_framework.cli.common import confirm, print_json
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
@@ -46,10 +46,6 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 
 def _confirmed(runs: list[RunDirectory]) -> bool:
-    """Ask. Raises UsageError where nobody can answer."""
-    if not sys.stdin.isatty():
-        raise UsageError("rm: nobody is there to confirm it; --yes removes without asking")
     size = sum(folder_size(each.path) for each in runs)
     names = ", ".join(each.name for each in runs)
-    print(f"remove {names} with all checkpoints ({size / 1e6:,.0f} MB)? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return confirm(f"remove {names} with all checkpoints ({size / 1e6:,.0f} MB)?")

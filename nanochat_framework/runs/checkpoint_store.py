@@ -1,7 +1,8 @@
 """Where checkpoints live: each is whole or not there, however the writer dies. Torch-free; callers write the content.
 
 A checkpoint is written into a hidden folder, sealed with a manifest of checksums, every file and folder synced, and
-renamed. `best` and `final` are further names of step checkpoints, made of hard links. Hidden names say what is going on
+renamed. `best` and `final` are further names of step checkpoints, made of hard links. An empty file KEEP in a step
+checkpoint protects it from `prune`; it is no part of what was sealed. Hidden names say what is going on
 and whose it is: `.tmp-<name>-<process>` is being written, `.old-<name>-<process>` is being replaced,
 `.trash-<name>-<process>` is being removed. LATEST names the step checkpoint that was written last, for people and
 scripts; `CheckpointStore.latest` looks for itself.
@@ -12,6 +13,7 @@ clears away what dead writers left; writers hold the run's lock (`RunDirectory.l
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -24,8 +26,10 @@ from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file
 from nanochat_framework.runs.checkpoint_manifest import files_in, problems, recorded_size, recorded_step, seal
 from nanochat_framework.runs.process import is_alive, start_time
 
-__all__ = ["LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "step_name"]
+__all__ = ["KEEP", "LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "step_name"]
 
+KEEP = "KEEP"
+"""Name of the file that protects a checkpoint from pruning."""
 LATEST = "LATEST"
 SUPERSEDED = "superseded"
 """Folder of checkpoints that `rewind` has set aside."""
@@ -80,6 +84,8 @@ class CheckpointStore:
 
         def fill(folder: Path) -> None:
             for file in files_in(origin):
+                if file == origin / KEEP:
+                    continue
                 target = folder / file.relative_to(origin)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -135,21 +141,54 @@ class CheckpointStore:
         return problems(folder)
 
     def prune(self, keep_last: int) -> list[str]:
-        """Remove step checkpoints but the newest `keep_last` (at least 1); returns the names removed.
+        """Remove step checkpoints but the newest `keep_last` (at least 1) and kept ones; returns the names removed.
 
-        If none of those is whole, the newest whole one stays too.
+        Kept ones do not count. If none of the newest is whole, the newest whole one stays too.
         """
         self.recover()
-        steps = [folder for _, folder in self.steps()]
-        kept, surplus = steps[-max(1, keep_last) :], steps[: -max(1, keep_last)]
-        if surplus and all(problems(folder) for folder in reversed(kept)):
+        steps = [folder for _, folder in self.steps() if not self.is_kept(folder)]
+        newest, surplus = steps[-max(1, keep_last) :], steps[: -max(1, keep_last)]
+        if surplus and all(problems(folder) for folder in reversed(newest)):
             whole = next((folder for folder in reversed(surplus) if not problems(folder)), None)
             surplus = [folder for folder in surplus if folder != whole]
-        for folder in surplus:
-            trash = self._hidden("trash", folder.name)
-            os.rename(folder, trash)
-            shutil.rmtree(trash, ignore_errors=True)
-        return [folder.name for folder in surplus]
+        return [folder.name for folder in surplus if self._discard(folder)]
+
+    def remove(self, name: str) -> bool:
+        """Remove a checkpoint unless it is kept; whether it was there and was removed.
+
+        Beside a training that writes into this store it is safe for any step checkpoint but the newest. Raises OSError.
+        """
+        removed = self._discard(self.path(name))
+        with contextlib.suppress(FileNotFoundError):
+            if removed and (self.root / LATEST).read_text().strip() == name:
+                self._point_at(next((folder.name for _, folder in reversed(self.steps())), None))
+        return removed
+
+    def keep(self, name: str, *, kept: bool = True) -> None:
+        """Protect a step checkpoint from `prune`, or no longer. Anybody may, a training in progress does not mind.
+
+        Raises NanochatError for a name that is no step checkpoint of this store, OSError.
+        """
+        folder = self.path(name)
+        if not _STEP.match(name):
+            raise NanochatError(f"{name}: is never pruned; keep a step checkpoint")
+        try:
+            if kept:
+                write_atomic(folder / KEEP, b"")
+            else:
+                (folder / KEEP).unlink(missing_ok=True)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NanochatError(f"{folder}: there is no such checkpoint") from None
+
+    @staticmethod
+    def is_kept(folder: Path) -> bool:
+        """Whether a checkpoint is protected from pruning."""
+        return (folder / KEEP).exists()
+
+    def being_written(self) -> list[str]:
+        """Names of checkpoints that somebody writes, or died over, by name."""
+        hidden = [_HIDDEN.match(entry.name) for entry in self._entries()]
+        return sorted({match["name"] for match in hidden if match and match["kind"] == "tmp"})
 
     def rewind(self, step: int) -> list[Path]:
         """Set aside, into `superseded/`, all checkpoints beyond `step`; returns their new folders.
@@ -214,7 +253,9 @@ class CheckpointStore:
 
     def _publish(self, temporary: Path, name: str) -> Path:
         target, aside = self.root / name, self._hidden("old", name)
-        if target.exists():
+        if self.is_kept(target):
+            (temporary / KEEP).touch()
+        with contextlib.suppress(FileNotFoundError):  # there is none, or a person removes it at this moment
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(target, aside)
         try:
@@ -226,6 +267,19 @@ class CheckpointStore:
         sync_folder(self.root)
         shutil.rmtree(aside, ignore_errors=True)
         return target
+
+    def _discard(self, folder: Path) -> bool:
+        """Out of sight at once, then off the disk, unless it is kept or gone."""
+        trash = self._hidden("trash", folder.name)
+        try:
+            os.rename(folder, trash)
+        except FileNotFoundError:
+            return False
+        if self.is_kept(trash):  # a person came between the look and the deed
+            os.rename(trash, folder)
+            return False
+        shutil.rmtree(trash, ignore_errors=True)
+        return True
 
     def _point_at(self, name: str | None) -> None:
         if name is None:

@@ -7,8 +7,7 @@ import time
 from typing import Any
 
 from nanochat_framework.errors import UsageError
-from nanochat_framework.runs.checkpoint_manifest import problems, recorded_size, recorded_step
-from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.checkpoints import Checkpoint, checkpoints
 from nanochat_framework.runs.control import settings_at
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import plain, read
@@ -41,7 +40,7 @@ def facts(run: RunDirectory) -> dict[str, Any]:
         **{key: info.get(key) for key in _FROM_RUN_JSON},
         "metrics": {name: value for name, value in metrics.items() if name not in KEYS},
         "settings": settings_at(events, summary.step),
-        "checkpoints": checkpoints(run),
+        "checkpoints": [_checkpoint(each) for each in checkpoints(run)],
         "events": [_event(event) for event in events[-N_EVENTS:]],
         "bytes": folder_size(run.path),
     }
@@ -49,20 +48,10 @@ def facts(run: RunDirectory) -> dict[str, Any]:
     return data
 
 
-def checkpoints(run: RunDirectory) -> list[dict[str, Any]]:
-    """`name`, `step`, `bytes` and `problem` (None for a whole one, by the sizes of its files) of each, oldest first."""
-    store = CheckpointStore(run.checkpoints)
-    folders = [folder for _, folder in store.steps()]
-    folders += [folder for name in ("best", "final") if (folder := store.path(name)).is_dir()]
-    return [
-        {
-            "name": folder.name,
-            "step": recorded_step(folder),
-            "bytes": recorded_size(folder),
-            "problem": next(iter(problems(folder, checksums=False)), None),
-        }
-        for folder in folders
-    ]
+def _checkpoint(found: Checkpoint) -> dict[str, Any]:
+    """What there is room for in a line."""
+    facts = {"name": found.name, "step": found.step, "bytes": found.bytes, "problem": found.problem}
+    return {**facts, "kept": True} if found.kept else facts
 
 
 def _event(event: dict[str, Any]) -> dict[str, Any]:

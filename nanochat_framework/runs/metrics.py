@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat_framework.runs.events import is_count, rewinds
-from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, nobody, number, read
+from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, decode, nobody, number, read
 from nanochat_framework.runs.outage import Outage, PatientWriter
 
 TRAIN_LOSS = "train/loss"
@@ -153,6 +153,20 @@ def read_metrics(path: Path) -> list[Record]:
     Reads events.jsonl beside the file for where each attempt went on from. Lines that are no record are passed over.
     """
     return effective(read(path), rewinds(read(path.with_name("events.jsonl"))))
+
+
+def read_evaluations(path: Path) -> list[Record]:
+    """As `read_metrics`, of the records alone that have a held-out loss; a long file costs little more than its bytes."""
+    opened = dict(rewinds(read(path.with_name("events.jsonl"))))
+    mark = f'"{EVAL_LOSS}"'.encode()
+    try:
+        with path.open("rb") as file:
+            records = [record for line in file if mark in line and (record := decode(line))]
+    except FileNotFoundError:
+        return []
+    if not all(record.get("attempt") in opened for record in records):
+        return [record for record in read_metrics(path) if EVAL_LOSS in record]  # an event is lost
+    return effective(records, opened.items())
 
 
 def effective(records: Iterable[Record], opened: Iterable[tuple[int, int]]) -> list[Record]:

@@ -228,6 +228,51 @@ def test_pruning_keeps_the_newest_and_further_names(store: CheckpointStore) -> N
     assert store.verify(store.root / "best") == []
 
 
+def test_what_is_kept_is_not_pruned_and_does_not_count(store: CheckpointStore) -> None:
+    fill(store, 1, 2, 3, 4)
+    store.keep(step_name(1))
+    store.keep(step_name(4))
+    assert store.prune(1) == [step_name(2)]
+    assert [step for step, _ in store.steps()] == [1, 3, 4]
+    assert store.verify(store.path(step_name(1))) == []
+    fill(store, 1)  # written anew
+    assert store.is_kept(store.path(step_name(1)))
+    store.link(step_name(1), "best")
+    assert not (store.root / "best" / "KEEP").exists()
+    store.keep(step_name(1), kept=False)
+    store.keep(step_name(1), kept=False)
+    assert store.prune(1) == [step_name(1)]
+    with pytest.raises(NanochatError, match="no such checkpoint"):
+        store.keep(step_name(1))
+    with pytest.raises(NanochatError, match="is never pruned"):
+        store.keep("best")
+
+
+def test_kept_at_the_moment_of_pruning(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the deed a person keeps it: it stays."""
+    fill(store, 1, 2)
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        if ".trash-" in str(target):
+            store.keep(step_name(1))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert store.prune(1) == []
+    assert store.verify(store.path(step_name(1))) == []
+
+
+def test_removing_one(store: CheckpointStore) -> None:
+    fill(store, 1, 2, 3)
+    assert store.remove(step_name(3))
+    assert (store.root / "LATEST").read_text() == "step_00000002\n"
+    assert not store.remove(step_name(3))
+    store.keep(step_name(1))
+    assert not store.remove(step_name(1))
+    assert names(store) == ["LATEST", step_name(1), step_name(2)]
+
+
 STATES = st.lists(st.sampled_from(["whole", "corrupt", "torn"]), max_size=6)
 
 

@@ -73,3 +73,14 @@ def control_groups(controller: str, root: Path = ROOT) -> Iterator[Path]:
         for candidate in (folder, *folder.parents):
             if candidate.is_dir() and candidate.is_relative_to(mount):
                 yield candidate
+
+
+def busy_seconds(root: Path = ROOT) -> float | None:
+    """CPU seconds of all processes since boot; None where the system does not say.
+
+    User, nice, system, irq, softirq and steal of the first line of /proc/stat, proc(5).
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+        fields = [int(field) for field in (root / "proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+    return None

@@ -247,7 +247,7 @@ def _per_place(records: Sequence[Record], prefix: str, heading: str) -> Iterator
     """A chart for each reading, with a line for each of its places."""
     readings: dict[str, list[str]] = {}
     for name in _names(records, prefix):
-        if not name.startswith("system/gpu_memory"):
+        if "memory" not in name:  # they have a chart of their own
             readings.setdefault(name.partition(".")[0], []).append(name)
     for reading, names in readings.items():
         metric = describe(reading)

@@ -45,6 +45,8 @@ SYSTEM_DISK_FREE = "system/disk_free_bytes"
 SYSTEM_ENERGY = "system/energy_joules"
 SYSTEM_GPU_BUSY = "system/gpu_busy_share"
 SYSTEM_GPU_MEMORY = "system/gpu_memory_bytes"
+SYSTEM_GPU_MEMORY_TOTAL = "system/gpu_memory_total_bytes"
+SYSTEM_GPU_PROCESS_MEMORY = "system/gpu_process_memory_bytes"
 SYSTEM_GPU_POWER = "system/gpu_power_watts"
 SYSTEM_GPU_TEMPERATURE = "system/gpu_temperature_celsius"
 SYSTEM = "system/<reading>"
@@ -104,6 +106,8 @@ METRICS: dict[str, Metric] = {
         (SYSTEM_ENERGY, "J", "energy since the run began, of the CPU packages and GPUs that count it"),
         (SYSTEM_GPU_BUSY, "", "share of the time that the GPU was busy, 0 to 1; `.<number>` follows"),
         (SYSTEM_GPU_MEMORY, "bytes", "memory in use on the GPU; `.<number>` follows"),
+        (SYSTEM_GPU_MEMORY_TOTAL, "bytes", "memory that the GPU has; `.<number>` follows"),
+        (SYSTEM_GPU_PROCESS_MEMORY, "bytes", "memory of the training process on the GPU; `.<number>` follows"),
         (SYSTEM_GPU_POWER, "W", "power that the GPU draws; `.<number>` follows"),
         (SYSTEM_GPU_TEMPERATURE, "°C", "temperature of the GPU; `.<number>` follows"),
         (SYSTEM, "", "one further reading of the machine; its name ends in its unit"),

@@ -167,14 +167,14 @@ def liveness(status: Status | None, now: float | None = None) -> State | Literal
     if waits_for_nobody or status.state not in (*LIVE_STATES, "queued"):
         return status.state
     alive = None
-    if status.pid is not None and _written_here(status):
+    if status.pid is not None and written_here(status):
         alive = is_alive(status.pid, status.pid_start_time)
     if alive is None:
         alive = (time.time() if now is None else now) - status.heartbeat <= HEARTBEAT_LIMIT_S
     return status.state if alive else "lost"
 
 
-def _written_here(status: Status) -> bool:
+def written_here(status: Status) -> bool:
     """Whether the status is of this machine (since its boot), and of this table of pids."""
     same = boot_id() == status.boot_id if boot_id() and status.boot_id else host_name() == status.host
     return same and status.pid_namespace == pid_namespace()

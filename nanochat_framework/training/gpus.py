@@ -47,16 +47,25 @@ class Gpus:
         known = [joules for joules in counted if joules is not None]
         return sum(known) if len(known) == len(counted) else None
 
-    def _asked(self, ask: Callable[[Any, Any], float], handle: Any) -> float | None:
+    def _asked(self, ask: Callable[[Any, Any], float | None], handle: Any) -> float | None:
         try:
-            return float(ask(self._nvml, handle))
+            value = ask(self._nvml, handle)
         except self._nvml.NVMLError:
             return None
+        return None if value is None else float(value)
 
 
-_READINGS: dict[str, Callable[[Any, Any], float]] = {
+def _own_memory(nvml: Any, handle: Any) -> float | None:
+    """What this process holds of a GPU; None where the driver does not name it (a container with pids of its own)."""
+    held = [p.usedGpuMemory for p in nvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid == os.getpid()]
+    return float(held[0]) if held and held[0] is not None else None
+
+
+_READINGS: dict[str, Callable[[Any, Any], float | None]] = {
     "gpu_busy_share": lambda nvml, handle: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100,
     "gpu_memory_bytes": lambda nvml, handle: nvml.nvmlDeviceGetMemoryInfo(handle).used,
+    "gpu_memory_total_bytes": lambda nvml, handle: nvml.nvmlDeviceGetMemoryInfo(handle).total,
+    "gpu_process_memory_bytes": _own_memory,
     "gpu_power_watts": lambda nvml, handle: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
     "gpu_temperature_celsius": lambda nvml, handle: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
 }

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from nanochat_framework.machine.cpu import busy_seconds
 from nanochat_framework.machine.memory import memory
 from nanochat_framework.training.gpus import Gpus
 from nanochat_framework.training.process_memory import resident_bytes
@@ -61,7 +62,7 @@ class MachineReader:
     def _times(self) -> tuple[float, float, float | None]:
         """The clock, this process's CPU seconds (its children's included), and all processes' where the system says."""
         own = os.times()
-        return time.monotonic(), own.user + own.system + own.children_user + own.children_system, _busy_seconds()
+        return time.monotonic(), own.user + own.system + own.children_user + own.children_system, busy_seconds()
 
 
 class EnergyCounters:
@@ -99,11 +100,3 @@ def _whole_number(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def _busy_seconds() -> float | None:
-    """CPU seconds of all processes since boot: user, nice, system, irq, softirq and steal of proc(5)'s first line."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        fields = [int(field) for field in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
-        return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -69,7 +70,12 @@ class _Nvml(SimpleNamespace):
         return SimpleNamespace(gpu=50 + handle)
 
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:  # noqa: N802
-        return SimpleNamespace(used=2**30 * (handle + 1))
+        return SimpleNamespace(used=2**30 * (handle + 1), total=2**36)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
+        """A stranger, and on the first GPU this process."""
+        here = [SimpleNamespace(pid=os.getpid(), usedGpuMemory=2**29)] if handle == 0 else []
+        return [SimpleNamespace(pid=os.getpid() + 1, usedGpuMemory=2**20), *here]
 
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:  # noqa: N802
         return 300_000
@@ -90,10 +96,13 @@ def test_gpus_give_what_they_have() -> None:
     assert gpus.read() == {
         "system/gpu_busy_share.0": 0.5,
         "system/gpu_memory_bytes.0": 2**30,
+        "system/gpu_memory_total_bytes.0": 2**36,
+        "system/gpu_process_memory_bytes.0": 2**29,
         "system/gpu_power_watts.0": 300,
         "system/gpu_temperature_celsius.0": 61,
         "system/gpu_busy_share.1": 0.51,
         "system/gpu_memory_bytes.1": 2**31,
+        "system/gpu_memory_total_bytes.1": 2**36,
         "system/gpu_power_watts.1": 300,
     }
     assert gpus.joules() is None, "half of the energy would look like all of it"

@@ -24,7 +24,7 @@ DataTable { height: 1fr; background: $background; scrollbar-size-vertical: 1; }
 DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
 #figures { height: 1; background: $panel; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
 #log-filter { height: 1; border: none; padding: 0 1; background: $surface; }
-#charts-grid { height: 1fr; scrollbar-size-vertical: 1; }
+ChartGrid { height: 1fr; scrollbar-size-vertical: 1; }
 TabbedContent { height: 1fr; }
 ContentSwitcher { height: 1fr; }
 TabPane { padding: 0 1; height: 1fr; }

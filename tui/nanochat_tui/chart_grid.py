@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from textual.containers import VerticalScroll
 from textual.geometry import Size
 
@@ -22,9 +24,17 @@ class ChartGrid(VerticalScroll):
 
     can_focus = False
 
-    def __init__(self) -> None:
-        super().__init__(id="charts-grid")
-        self.view = View()
+    def __init__(
+        self,
+        specs: Callable[[Iterable[str]], list[ChartSpec]] = standard,
+        *,
+        view: View | None = None,
+        id: str = "charts-grid",
+    ) -> None:
+        """`specs`: which charts there are, by the names of metrics."""
+        super().__init__(id=id)
+        self.view = view or View()
+        self._specs_of = specs
         self.store = MetricStore()
         self.extra: list[str] = []
         """Metrics that were chosen beside the standard ones."""
@@ -37,7 +47,7 @@ class ChartGrid(VerticalScroll):
 
     def bring_up_to_date(self, store: MetricStore) -> None:
         """Show what a store holds: other charts if there are other metrics, else those whose data changed."""
-        specs = [*standard(store.series), *(single(name) for name in self.extra if name in store.series)]
+        specs = [*self._specs_of(store.series), *(single(name) for name in self.extra if name in store.series)]
         if store is not self.store or specs != self._specs:
             self.store, self._specs = store, specs
             self.remove_children()

@@ -43,6 +43,31 @@ def standard(names: Iterable[str]) -> list[ChartSpec]:
         ChartSpec("speed  tokens/s", (("train/tokens_per_second", "speed"),)),
         ChartSpec("memory  bytes", tuple(memory[:MAX_CURVES])),
     ]
+    return _present(wanted, names)
+
+
+def system(names: Iterable[str]) -> list[ChartSpec]:
+    """The charts of what a training takes of its machine, of metrics that there are."""
+    names = sorted(names)
+    gpu = "system/gpu_"
+    own = [(name, f"{label} process") for name, label in _starting_with(names, f"{gpu}process_memory_bytes")]
+    wanted = [
+        ChartSpec("CPU  cores", (("system/cpu_cores", "process"), ("system/machine_cpu_cores", "machine"))),
+        ChartSpec(
+            "memory  bytes", (("system/memory_resident_bytes", "process"), ("system/memory_available_bytes", "left"))
+        ),
+        ChartSpec("disk  bytes left", (("system/disk_free_bytes", "left"),)),
+        ChartSpec("GPU  share busy", _starting_with(names, f"{gpu}busy_share")),
+        ChartSpec("GPU memory  bytes", (*_starting_with(names, f"{gpu}memory_bytes"), *own)[:MAX_CURVES]),
+        ChartSpec("GPU power  W", _starting_with(names, f"{gpu}power_watts")),
+        ChartSpec("GPU temperature  °C", _starting_with(names, f"{gpu}temperature_celsius")),
+        ChartSpec("energy  J", (("system/energy_joules", "so far"),)),
+    ]
+    return _present(wanted, names)
+
+
+def _present(wanted: Iterable[ChartSpec], names: Iterable[str]) -> list[ChartSpec]:
+    """The charts, with those of their metrics that there are."""
     known = set(names)
     specs = [ChartSpec(p.title, tuple(m for m in p.metrics if m[0] in known), p.log_wanted) for p in wanted]
     return [spec for spec in specs if spec.metrics]

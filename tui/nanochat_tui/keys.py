@@ -50,6 +50,7 @@ KEYS = (
     Key("2", "tab('log')", "log", "what the training said", RUN),
     Key("3", "tab('samples')", "samples", "texts that it wrote on the way", RUN),
     Key("4", "tab('events')", "events", "what happened to it, alerts among it", RUN),
+    Key("5", "tab('system')", "system", "CPU, memory, disk, GPUs, and the alerts with their rules", RUN),
     Key("left", "cursor(-1)", "cursor", "move the charts' cursor to the left", RUN),
     Key("right", "cursor(1)", "cursor", "move it to the right", RUN),
     Key("down", "scroll(1)", "down", "scroll the charts down", RUN),

@@ -17,11 +17,13 @@ from nanochat_tui import formats
 from nanochat_tui.chart_grid import ChartGrid
 from nanochat_tui.chart_specs import others
 from nanochat_tui.charts.ticks import short
+from nanochat_tui.charts.view import View
 from nanochat_tui.dialogs import Choose
 from nanochat_tui.feed import RunFeed, event_line
 from nanochat_tui.keys import bindings
 from nanochat_tui.palette import STATES
 from nanochat_tui.steering import SteeringScreen
+from nanochat_tui.system.pane import SystemPane
 
 CATCH_UP_SECONDS = 0.01
 """Pause between two chunks while there is more to read."""
@@ -40,16 +42,17 @@ class RunScreen(SteeringScreen):
         self.run = run
         self.seconds = seconds
         self.feed = RunFeed(run)
+        self._view = View()
         self._shown: dict[str, object] = {}
         self._log_filter = ""
 
     def compose(self) -> ComposeResult:
-        """Two lines of heading, four tabs, keys."""
+        """Two lines of heading, five tabs, keys."""
         yield Static(id="heading", markup=False)
         yield Static(id="figures", markup=False)
         with TabbedContent(initial="charts"):
             with TabPane("Charts", id="charts"):
-                yield ChartGrid()
+                yield ChartGrid(view=self._view)
             with TabPane("Log", id="log"):
                 yield Input(placeholder="only lines with this text", id="log-filter", compact=True)
                 yield Log(id="log-lines", max_lines=10_000)
@@ -57,12 +60,15 @@ class RunScreen(SteeringScreen):
                 yield Static(id="sample-texts", markup=False)
             with TabPane("Events", id="events"):
                 yield Log(id="event-lines", max_lines=10_000)
+            with TabPane("System", id="system"):
+                yield SystemPane(self.run, self._view)
         yield Footer(compact=True)
 
     @property
     def grid(self) -> ChartGrid:
-        """The charts."""
-        return self.query_one(ChartGrid)
+        """The charts that are to be seen, else the run's."""
+        shown = self.query_one(TabbedContent).active == "system"
+        return self.query_one("#system-charts" if shown else "#charts-grid", ChartGrid)
 
     def on_mount(self) -> None:
         """Begin to look."""
@@ -121,6 +127,8 @@ class RunScreen(SteeringScreen):
             self.grid.bring_up_to_date(self.feed.store)
         elif active == "log":
             self._show_log()
+        elif active == "system":
+            self.query_one(SystemPane).bring_up_to_date(self.feed)
         elif active == "samples" and self._shown.get("samples") != len(self.feed.samples):
             self._shown["samples"] = len(self.feed.samples)
             self.query_one("#sample-texts", Static).update(self._samples())
@@ -166,7 +174,12 @@ class RunScreen(SteeringScreen):
     def action_tab(self, tab: str) -> None:
         """Show a tab; the keys that scroll are for what is in it."""
         self.query_one(TabbedContent).active = tab
-        scrolled = {"log": "#log-lines", "samples": "#samples VerticalScroll", "events": "#event-lines"}.get(tab)
+        scrolled = {
+            "log": "#log-lines",
+            "samples": "#samples VerticalScroll",
+            "events": "#event-lines",
+            "system": "#system-pane",
+        }.get(tab)
         self.set_focus(self.query_one(scrolled) if scrolled else None)
 
     def action_scroll(self, direction: int) -> None:
@@ -201,7 +214,7 @@ class RunScreen(SteeringScreen):
     def action_cursor(self, direction: int) -> None:
         """Move the cursor by a fiftieth of what is shown."""
         span = self.grid.span()
-        if span and self.query_one(TabbedContent).active == "charts":
+        if span and self.query_one(TabbedContent).active in ("charts", "system"):
             self.grid.view.move(direction / 50, span)
             self.grid.redraw()
 

@@ -45,10 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load the model once; then read, complete, and read again."""
     settings = generation_settings(arguments)
-    generator, name = load_generator(arguments)
+    generator, about = load_generator(arguments)
     settings = with_logit_bias(settings, arguments, generator.tokenizer)
     console = TextConsole()
-    console.note(f"{name}: type a text, then ### on a line of its own; Ctrl-C stops, Ctrl-D or exit leaves")
+    console.note(f"{about['name']}: type a text, then ### on a line of its own; Ctrl-C stops, Ctrl-D or exit leaves")
     while (text := console.read()) is not None:
         _complete(generator, text, settings, console)
         sampling = replace(settings.sampling, seed=(settings.sampling.seed + 1) % 2**63)

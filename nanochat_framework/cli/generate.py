@@ -36,6 +36,7 @@ examples:
   cat story.txt | nanochat generate first --prompt - --stop "The end"
   nanochat generate first --prompt "Once" --prompt "Twice" --samples 3 --json
   nanochat generate first --prompts-file prompts.txt --batch-size 16 --jsonl > texts.jsonl
+  nanochat generate first --requests < requests.jsonl
 
 MODEL is a run, a checkpoint folder, or a .gguf file. Text goes to stdout, speed to stderr. One text is shown as it is
 made; several are made together, and come in the order of their prompts.
@@ -64,6 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one array of records, at the end")
     output.add_argument("--jsonl", action="store_true", help="one record a line, each as soon as its turn has come")
+    output.add_argument(
+        "--requests",
+        action="store_true",
+        help="for programs: stay, read JSON requests from stdin, a line each, and stream the answers as JSON lines",
+    )
     parser.add_argument(
         "--logprobs",
         type=int,
@@ -95,18 +101,30 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.logprobs is not None and not as_data:
         raise UsageError("--logprobs are written with --json or --jsonl only; add one of them")
     settings = generation_settings(arguments, logprobs=arguments.logprobs)
+    if arguments.requests:
+        return _serve(arguments, settings)
     prompts = read_prompts(arguments.prompt, arguments.prompts_file)
-    generator, name = load_generator(arguments)
+    generator, about = load_generator(arguments)
     settings = with_logit_bias(settings, arguments, generator.tokenizer)
     if len(prompts) * arguments.samples == 1 and not as_data:
         _stream(generator, prompts[0], settings)
         return 0
     texts = generate_all(generator, prompts, settings, arguments.samples, arguments.batch_size)
     if as_data:
-        _write_records(texts, name, generator.tokenizer, lines=arguments.jsonl)
+        _write_records(texts, str(about["name"]), generator.tokenizer, lines=arguments.jsonl)
     else:
         _show_all(texts)
     return 0
+
+
+def _serve(arguments: argparse.Namespace, settings: GenerationSettings) -> int:
+    """Answer requests from stdin until it ends."""
+    from nanochat_framework.cli.generate_requests import Service
+
+    if arguments.prompt or arguments.prompts_file or arguments.samples != 1:
+        raise UsageError("--requests takes its prompts from stdin; leave --prompt, --prompts-file and --samples out")
+    generator, about = load_generator(arguments)
+    return Service(generator, about, with_logit_bias(settings, arguments, generator.tokenizer)).run()
 
 
 def generate_all(

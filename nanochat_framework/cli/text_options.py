@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nanochat_framework.cli.common import load_host
 from nanochat_framework.cli.device_options import add_device_arguments, prepare_device
@@ -28,12 +28,45 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
 
 
+@dataclass(frozen=True)
+class NumberOption:
+    """A setting that is a number: its field in `SamplingSettings` or `GenerationSettings`, and how it is typed."""
+
+    name: str
+    type: type[int] | type[float]
+    default: int | float
+    metavar: str
+    help: str
+    short: tuple[str, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """`--like-this`."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+MAX_TOKENS = NumberOption("max_tokens", int, 256, "N", "tokens at most", ("-m",))
+SEED = NumberOption("seed", int, 0, "N", "draws the same tokens again")
+SAMPLING = (
+    NumberOption(
+        "repetition_penalty", float, 1.0, "X", "above 1: tokens of the prompt or the text so far are less likely"
+    ),
+    NumberOption("frequency_penalty", float, 0.0, "X", "-2 to 2, taken off a token's score for each time it was drawn"),
+    NumberOption("presence_penalty", float, 0.0, "X", "-2 to 2, taken off a token's score if it was drawn at all"),
+    NumberOption("temperature", float, 0.8, "T", "0 is greedy", ("-t",)),
+    NumberOption("min_p", float, 0.0, "P", "leave out tokens less than P times as likely as the likeliest; 0: none"),
+    NumberOption("top_k", int, 40, "K", "draw from the K likeliest; 0: all"),
+    NumberOption("top_p", float, 1.0, "P", "draw from the likeliest P; 1: all"),
+)
+"""In the order in which they apply."""
+
+
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     """Add how the text is drawn and where it ends."""
     group = parser.add_argument_group("how text is drawn", "in the order in which they apply; docs/generation.md")
-    group.add_argument("-m", "--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default 256)")
+    _add_number(group, MAX_TOKENS)
     group.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this text (repeatable)")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="draws the same tokens again (default 0)")
+    _add_number(group, SEED)
     group.add_argument(
         "--logit-bias",
         action="append",
@@ -42,40 +75,18 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         metavar="TOKEN=BIAS",
         help="add -100 to 100 to the score of a token, given by its id or its text (repeatable)",
     )
+    for option in SAMPLING:
+        _add_number(group, option)
+
+
+def _add_number(group: argparse._ArgumentGroup, option: NumberOption) -> None:
     group.add_argument(
-        "--repetition-penalty",
-        type=float,
-        default=1.0,
-        metavar="X",
-        help="above 1: tokens of the prompt or the text so far are less likely (default 1)",
-    )
-    group.add_argument(
-        "--frequency-penalty",
-        type=float,
-        default=0.0,
-        metavar="X",
-        help="-2 to 2, taken off a token's score for each time it was drawn (default 0)",
-    )
-    group.add_argument(
-        "--presence-penalty",
-        type=float,
-        default=0.0,
-        metavar="X",
-        help="-2 to 2, taken off a token's score if it was drawn at all (default 0)",
-    )
-    group.add_argument("-t", "--temperature", type=float, default=0.8, metavar="T", help="0 is greedy (default 0.8)")
-    group.add_argument(
-        "--min-p",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="leave out tokens less than P times as likely as the likeliest (default 0: none)",
-    )
-    group.add_argument(
-        "--top-k", type=int, default=40, metavar="K", help="draw from the K likeliest; 0: all (default 40)"
-    )
-    group.add_argument(
-        "--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest P (default 1: all)"
+        *option.short,
+        option.flag,
+        type=option.type,
+        default=option.default,
+        metavar=option.metavar,
+        help=f"{option.help} (default {option.default:g})",
     )
 
 
@@ -95,16 +106,7 @@ def _bias(text: str) -> tuple[str, float]:
 def generation_settings(arguments: argparse.Namespace, *, logprobs: int | None = None) -> GenerationSettings:
     """The settings but for `--logit-bias`, checked before anything is loaded. Raises UsageError with the flag's name."""
     try:
-        sampling = SamplingSettings(
-            temperature=arguments.temperature,
-            top_k=arguments.top_k,
-            top_p=arguments.top_p,
-            min_p=arguments.min_p,
-            repetition_penalty=arguments.repetition_penalty,
-            presence_penalty=arguments.presence_penalty,
-            frequency_penalty=arguments.frequency_penalty,
-            seed=arguments.seed,
-        )
+        sampling = SamplingSettings(**{option.name: getattr(arguments, option.name) for option in (*SAMPLING, SEED)})
         return GenerationSettings(arguments.max_tokens, sampling, tuple(arguments.stop), logprobs=logprobs)
     except SettingError as error:
         raise UsageError(f"--{error.setting.replace('_', '-')} {error.fault}") from None
@@ -133,8 +135,8 @@ def _token(text: str, tokenizer: Tokenizer) -> int:
     return ids[0]
 
 
-def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
-    """The model on its device, with its tokenizer, and its name. Raises UsageError where it cannot be had."""
+def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, dict[str, Any]]:
+    """The model on its device with its tokenizer, and what is known of it: its "name", ... Raises UsageError without it."""
     from nanochat_framework.inference.bundle import model_from_bundle
     from nanochat_framework.inference.engine import TextGenerator
 
@@ -145,4 +147,4 @@ def load_generator(arguments: argparse.Namespace) -> tuple[TextGenerator, str]:
         reason = bundle.metadata.get("without_tokenizer", "it was trained on synthetic tokens")
         raise UsageError(f"{arguments.model}: has no tokenizer, so no text ({reason})")
     model = model_from_bundle(bundle, device=device)
-    return TextGenerator(model, bundle.tokenizer), str(bundle.metadata.get("name"))
+    return TextGenerator(model, bundle.tokenizer), dict(bundle.metadata)

@@ -39,7 +39,7 @@ class TextGenerator:
         return stream.completion
 
     def stream(self, prompt: Sequence[int] | Prefix, settings: GenerationSettings) -> TextStream:
-        """Go on from a prompt, or from a prefix that was read before (which stays as it is), a piece at a time.
+        """Go on from a prompt, or from a prefix that was read before (which stays as it is): a piece for each token.
 
         Raises UsageError where the prompt is empty, foreign or too long for the model.
         """
@@ -60,8 +60,7 @@ class TextGenerator:
             started = time.perf_counter()
             piece = continuation.advance(logits[: self.n_tokens])
             completion.seconds += time.perf_counter() - started
-            if piece:
-                yield piece
+            yield piece
             if continuation.finished:
                 return
             started = time.perf_counter()
@@ -70,7 +69,10 @@ class TextGenerator:
 
 
 class TextStream:
-    """Pieces of text, none with half a character; `completion` is whole when they are all taken."""
+    """Pieces of text, one a token and none with half a character, so some are empty.
+
+    `completion` is whole when they are all taken.
+    """
 
     def __init__(self, pieces: Iterator[str], completion: Completion) -> None:
         self._pieces, self.completion = pieces, completion

@@ -64,8 +64,8 @@ def test_plan_blocks(page: str, line: str) -> None:
 
 
 def _without_redirection(words: list[str]) -> list[str]:
-    """A command's own words: what comes before the first `>`, `>>` or `|`."""
-    return list(itertools.takewhile(lambda word: word not in (">", ">>", "|"), words))
+    """A command's own words: what comes before the first `>`, `>>`, `<` or `|`."""
+    return list(itertools.takewhile(lambda word: word not in (">", ">>", "<", "|"), words))
 
 
 def _parse(arguments: list[str]) -> None:

@@ -23,6 +23,7 @@ from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
+from nanochat_framework.inference.chat_format import Message, chat_format
 from nanochat_framework.inference.engine import TextGenerator
 from nanochat_framework.inference.settings import GenerationSettings
 from nanochat_framework.plugins import Registry
@@ -66,6 +67,15 @@ def test_what_is_beside_the_tokenizer_is_taken_in(bundles: dict[str, ModelBundle
     assert ends == ({"<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"} if kind == "llama3" else {"<|endoftext|>"})
     assert [tokenizer.tokens[n] for n in tokenizer.start_ids] == (["<|begin_of_text|>"] if kind == "llama3" else [])
     assert ("chat_template" in bundles[kind].metadata) == (kind != "llama3")
+
+
+def test_who_can_chat(bundles: dict[str, ModelBundle]) -> None:
+    qwen, llama = bundles["qwen"], bundles["llama3"]
+    assert chat_format(tokenizer_of(qwen), qwen.metadata).prompt([Message("user", "Hi")]) == tokenizer_of(qwen).encode(
+        "Hi"
+    )
+    with pytest.raises(UsageError, match="came without a chat template"):
+        chat_format(tokenizer_of(llama), llama.metadata)
 
 
 _TOKENIZERS: dict[Path, Any] = {}

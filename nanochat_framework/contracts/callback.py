@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 class Callback:
     """Called by the trainer at fixed points; each method may be left out. Factory: `build(config)`.
 
-    Callbacks run in order of `priority`, lowest first: ours log at 10, evaluate at 30, checkpoint at 40 and write the
-    status at 90. What `state` returns (plain JSON data) is in every checkpoint and comes back through `load_state` on
-    resume, before `on_start`. Where several processes train together each has its own callbacks; `trainer.world.is_main`
-    is true in one of them.
+    Callbacks run in order of `priority`, lowest first: ours log at 10 and evaluate at 30; at 1000 they write the
+    checkpoint, then answer requests and write the status. So below 1000 a callback has seen step k when checkpoint k takes
+    its `state`, and an end that it asks for after step k comes with a checkpoint of step k.
+
+    What `state` returns (plain JSON data) is in every checkpoint and comes back through `load_state` on resume, before
+    `on_start`. Where several processes train together each has its own callbacks, and the checkpoint has the state of
+    process 0's, which all get back; `trainer.world.is_main` is true in that one.
 
     What a callback raises does not stop the training: it is told in a line on stderr and in events.jsonl
     (`callback_error`), and after three errors the callback is switched off until the next start. Two things do stop it: a

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.1
 class ControlCallback(Callback):
     """Carries requests out, in their order, after everything else that a step brings (metrics, evaluation, checkpoint)."""
 
-    priority = 45
+    priority = 1010
     essential = True
 
     def __init__(

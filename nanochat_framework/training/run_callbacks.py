@@ -72,7 +72,7 @@ class SignalCallback(Callback):
 class CheckpointCallback(Callback):
     """Writes checkpoints when they are due, when held-out loss is the best so far, and at the end."""
 
-    priority = 40
+    priority = 1000  # after every callback that a configuration adds: the checkpoint has their state
     essential = True
 
     def __init__(
@@ -170,7 +170,7 @@ class CheckpointCallback(Callback):
 class StatusCallback(Callback):
     """Keeps status.json: the state, the step, a heartbeat at most once a second."""
 
-    priority = 90
+    priority = 1020
     essential = True
 
     def __init__(self, status: StatusFile) -> None:
@@ -214,7 +214,7 @@ def _progress(trainer: Trainer) -> dict[str, Any]:
 class ProgressCallback(Callback):
     """One line of progress: rewritten in place on a terminal, a new line every `log_every` steps elsewhere."""
 
-    priority = 95
+    priority = 1030
 
     def __init__(self, settings: LiveSettings, stream: TextIO | TextIOBase | None = None) -> None:
         self.settings = settings

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from tests.plugins.place import Place
+from nanochat_framework.runs.metrics import read_metrics
+from tests.plugins.place import Place, Trained
 
 PLUGIN = """
     import json
@@ -18,7 +22,7 @@ PLUGIN = """
 
     @hookimpl
     def nanochat_register(registrar):
-        for name in ("clumsy", "vital", "strict"):
+        for name in ("clumsy", "vital", "strict", "mean", "killer", "enough"):
             registrar.callback(f"acme/{name}", config="nanochat_framework.config.component:ComponentConfig",
                                factory=f".callbacks:{name}", summary="raises")
 
@@ -52,6 +56,7 @@ PLUGIN = """
 """
 
 CALLBACKS = """
+    import os, signal
     import torch
     from nanochat_framework.contracts.callback import Callback
     from nanochat_framework.errors import UsageError
@@ -74,6 +79,32 @@ CALLBACKS = """
         def on_start(self, trainer):
             raise UsageError("acme/strict: needs a server that is not there")
 
+    class Mean(Callback):
+        def __init__(self):
+            self.steps, self.sum = 0, 0.0
+
+        def after_step(self, trainer, result):
+            self.steps, self.sum = self.steps + 1, self.sum + result.losses["loss"]
+
+        def state(self):
+            return {"steps": self.steps, "sum": self.sum}
+
+        def load_state(self, state):
+            self.steps, self.sum = state["steps"], state["sum"]
+
+    class Killer(Callback):
+        def before_step(self, trainer):
+            if (trainer.step, trainer.events.attempt) == (4, 1):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    class Enough(Callback):
+        def after_step(self, trainer, result):
+            if result.step == 2:
+                trainer.request_stop("enough")
+
+    def mean(config): return Mean()
+    def killer(config): return Killer()
+    def enough(config): return Enough()
     def clumsy(config): return Clumsy()
     def vital(config): return Vital()
     def strict(config): return Strict()
@@ -143,16 +174,48 @@ def test_a_callback_that_raises_is_switched_off_and_the_run_resumes(place: Place
     assert [(e["callback"], e["hook"], e["switched_off"]) for e in errors] == [
         ("Clumsy", "after_step", False),
         ("Clumsy", "after_step", False),
-        ("Clumsy", "state", True),
-    ], "the checkpoint of step 3 comes before its turn at step 3"
+        ("Clumsy", "after_step", True),
+    ]
     assert errors[0]["error"].startswith("SystemExit: step 1")
     assert errors[1]["error"].startswith("ZeroDivisionError: in a callback (")
-    assert trained.stdout.splitlines() == ["clumsy 1", "clumsy 2"]
+    assert trained.stdout.splitlines() == ["clumsy 1", "clumsy 2", "clumsy 3"]
     store = CheckpointStore(trained.run / "checkpoints")
     assert not store.verify(store.root / "final")
     again = place.nanochat("resume", str(trained.run), "--from", "step_00000003", "--quiet")
     assert again.code == 0, again.stderr
     assert again.events("finished")[-1]["attempt"] == 2
+
+
+def test_a_checkpoint_has_what_callbacks_took_in_at_its_step(place: Place) -> None:
+    """Killed with SIGKILL at a step after a checkpoint and resumed: the state is the uninterrupted run's, bit for bit."""
+    place.install("listener", __init__=PLUGIN, callbacks=CALLBACKS)
+    killed = place.train(callback=[{"name": "acme/mean"}, {"name": "acme/killer"}])
+    assert killed.code == -signal.SIGKILL
+    at_3 = _state_of_mean(killed, "step_00000003")
+    assert at_3["steps"] == 3
+    assert at_3["sum"] == sum(r["train/loss"] for r in read_metrics(killed.run / "metrics.jsonl")[:3])
+    resumed = place.nanochat("resume", str(killed.run), "--quiet")
+    assert resumed.code == 0, resumed.stderr
+    after_a_kill = _state_of_mean(resumed, "final")
+    shutil.rmtree(killed.run)
+    alone = place.train(callback=[{"name": "acme/mean"}])
+    assert alone.code == 0, alone.stderr
+    assert after_a_kill == _state_of_mean(alone, "final")
+    assert after_a_kill["steps"] == 5
+
+
+def _state_of_mean(trained: Trained, checkpoint: str) -> dict[str, Any]:
+    meta = json.loads((trained.run / "checkpoints" / checkpoint / "meta.json").read_text())
+    state: dict[str, Any] = meta["callbacks"]["Mean"]
+    return state
+
+
+def test_an_end_that_a_callback_asks_for_comes_with_a_checkpoint(place: Place) -> None:
+    place.install("listener", __init__=PLUGIN, callbacks=CALLBACKS)
+    trained = place.train(callback=[{"name": "acme/enough"}])
+    assert trained.code == 3, trained.stderr
+    assert trained.events("stopped")[-1]["reason"] == "enough"
+    assert [event["step"] for event in trained.events("checkpoint")] == [2], "no step is lost"
 
 
 def test_a_state_that_json_cannot_hold_is_left_out_of_the_checkpoint(place: Place) -> None:

@@ -66,7 +66,8 @@ class Objective(nn.Module, ABC):
     n micro-batches equal one large batch. The unweighted mean is logged as `train/<name>`.
 
     For the memory plan its configuration may have a number `kept_logits`: how many tensors of the size of a chunk of logits
-    `terms` keeps for its backward pass, besides the logits themselves and those of cross-entropy.
+    `terms` keeps for its backward pass, besides the logits themselves and those of cross-entropy;
+    and `reads_model`, the path of another model that it keeps in memory, of which the plan says that it does not count it.
     """
 
     weight: float

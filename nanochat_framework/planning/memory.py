@@ -40,7 +40,10 @@ LARGEST_BATCH_SIZE = 2**24
 
 @dataclass(frozen=True)
 class MemoryRow:
-    """Bytes alive at the peak of a step with one micro-batch size. `state` is None if an optimizer does not say."""
+    """Bytes alive at the peak of a step with one micro-batch size. `state` is None if an optimizer does not say.
+
+    `whole` is false where the configuration has something whose size is not known before it runs.
+    """
 
     batch_size: int
     phase: str
@@ -55,11 +58,12 @@ class MemoryRow:
     allocator: int
     libraries: int
     runtime: int
+    whole: bool = True
 
     @property
     def complete(self) -> bool:
         """Whether everything is known; otherwise `total` is a lower bound."""
-        return self.state is not None
+        return self.whole and self.state is not None
 
     @property
     def total(self) -> int:
@@ -114,6 +118,13 @@ class MemoryPlan:
     itemsize: int
     shape: Phase
     """The phase of training whose micro-batches are the largest."""
+    models_read: tuple[str, ...] = ()
+    """Models that objectives keep in memory, which the plan does not count."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is known; otherwise a row's `total` is a lower bound."""
+        return self.state is not None and not self.models_read
 
     @property
     def state(self) -> int | None:
@@ -152,6 +163,7 @@ class MemoryPlan:
             allocator=self._allocator(tokens),
             libraries=self._libraries(),
             runtime=runtime_bytes(self.device),
+            whole=not self.models_read,
         )
 
     def _libraries(self) -> int:
@@ -162,8 +174,8 @@ class MemoryPlan:
         return library_bytes(self.device, traces=traces, compiles=train.compile) + of_optimizers
 
     def largest_batch_size(self, memory_bytes: int) -> int | None:
-        """The largest micro-batch that fits, 0 if none does, None if an optimizer's state is unknown."""
-        if self.state is None:
+        """The largest micro-batch that fits, 0 if none does, None if something is unknown."""
+        if not self.complete:
             return None
         low, high = 0, 1
         while high < LARGEST_BATCH_SIZE and self.row(high).total <= memory_bytes:
@@ -244,13 +256,14 @@ def plan_memory(config: RunConfig, inventory: Inventory | None = None) -> Memory
         kept_logits=_kept_logits(config, inventory),
         itemsize=itemsize,
         shape=shape,
+        models_read=tuple(model for term in config.objective if (model := getattr(term.config, "reads_model", None))),
     )
 
 
 def largest_batch_size(config: RunConfig, memory_bytes: int) -> int | None:
     """The largest `train.batch_size` whose plan fits into that many bytes.
 
-    0 if not even one sequence fits, None if it cannot be told because an optimizer does not state its memory.
+    0 if not even one sequence fits, None if it cannot be told because something does not state its memory.
     """
     return plan_memory(config).largest_batch_size(memory_bytes)
 

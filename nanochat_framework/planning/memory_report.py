@@ -110,6 +110,11 @@ def _remarks(plan: Plan) -> list[str]:
         remarks.append(
             f"unknown: the state of {', '.join(dict.fromkeys(silent))}, which does not say how much it keeps"
         )
+    if plan.memory.models_read:
+        models = ", ".join(plan.memory.models_read)
+        remarks.append(
+            f"not counted: {models}, which an objective keeps in memory beside the model; --measure counts it"
+        )
     return remarks
 
 

@@ -68,7 +68,7 @@ class Plan:
 
     @property
     def largest_batch_size(self) -> int | None:
-        """For the budget; None without one, or where an optimizer does not state its memory."""
+        """For the budget; None without one, or where something does not state its memory."""
         return None if self.budget is None else self.memory.largest_batch_size(self.budget)
 
     def fits(self, row: MemoryRow) -> bool | None:
@@ -104,7 +104,7 @@ class Plan:
                 "device": self.memory.device,
                 "seq_len": self.memory.shape.seq_len,
                 "precision": self.config.train.precision,
-                "complete": self.memory.state is not None,
+                "complete": self.memory.complete,
                 "budget_bytes": self.budget,
                 "largest_batch_size": self.largest_batch_size,
                 "optimizers": [asdict(group) for group in self.memory.groups],

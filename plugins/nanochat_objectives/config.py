@@ -86,6 +86,11 @@ class DistillationConfig(ComponentConfig):
     )
     kept_logits: ClassVar[int] = 2
 
+    @property
+    def reads_model(self) -> str:
+        """The teacher."""
+        return self.teacher
+
 
 class ColliderConfig(ComponentConfig):
     """`[token_filter] name = "collider"`."""

@@ -51,6 +51,18 @@ def test_text_has_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown" not in out
 
 
+def test_a_teacher_makes_the_figures_lower_bounds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The plan does not count a further model, and says so."""
+    config = tmp_path / "student.toml"
+    config.write_text('extends = "tiny-cpu"\n[[objective]]\nname = "distillation"\nteacher = "runs/big"\n')
+    code, out, _ = _plan(capsys, str(config), "--memory", "24GB", "--batch-sizes", "8")
+    assert code == 0
+    assert "not counted: runs/big" in out and "unknown" in out and ">" in out
+    _, data, _ = _plan(capsys, str(config), "--json", "--memory", "24GB", "--batch-sizes", "8")
+    memory = json.loads(data)["memory"]
+    assert (memory["complete"], memory["largest_batch_size"], memory["rows"][0]["fits"]) == (False, None, None)
+
+
 def test_what_does_not_fit_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _plan(capsys, "large-7b", "--memory", "24GB", "--batch-sizes", "1")
     assert code == 0

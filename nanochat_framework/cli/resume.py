@@ -23,6 +23,8 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    from nanochat_framework.cli.queue_options import add_queue_options
+
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("run", help="name of a run, or the path of its folder")
@@ -34,37 +36,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--nproc", type=int, default=1, metavar="N", help="processes on this machine; need not be as many as before"
     )
     parser.add_argument("--detach", action="store_true", help="go on in the background; output goes to its train.log")
+    add_queue_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
-    if arguments.detach:
-        from nanochat_framework.cli.common import process_count
-        from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+    from nanochat_framework.cli.common import process_count
+    from nanochat_framework.cli.queue_options import runs_before
+    from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 
-        target = RunDirectory.find(arguments.runs_dir or default_runs_dir(), arguments.run)
-        given = ["--from", arguments.checkpoint] if arguments.checkpoint else []
-        return detach(target, [*given, "--nproc", str(process_count(arguments.nproc))])
+    before = None
+    if arguments.detach or arguments.after or arguments.queue:
+        runs_dir = arguments.runs_dir or default_runs_dir()
+        target = RunDirectory.find(runs_dir, arguments.run)
+        before = runs_before(arguments, runs_dir, target.name)
+        if arguments.detach:
+            given = ["--from", arguments.checkpoint] if arguments.checkpoint else []
+            return detach(target, [*given, "--nproc", str(process_count(arguments.nproc))], before)
     options = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet, "nproc": arguments.nproc}
-    return resume(arguments.run, arguments.runs_dir, **options)
+    return resume(arguments.run, arguments.runs_dir, **options, before=before)
 
 
 def resume(
-    target: str, runs_dir: Path | None, *, checkpoint: str | None = None, quiet: bool = False, nproc: int = 1
+    target: str,
+    runs_dir: Path | None,
+    *,
+    checkpoint: str | None = None,
+    quiet: bool = False,
+    nproc: int = 1,
+    before: Sequence[RunDirectory] | None = None,
 ) -> int:
-    """Resume a run by name or path; the path of one of its checkpoints names both."""
+    """Resume a run by name or path; the path of one of its checkpoints names both. It may be its turn only after others."""
     from nanochat_framework.cli.common import load_host, process_count
-    from nanochat_framework.training.launch import go_on
+
+    if before is not None:
+        from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+        from nanochat_framework.runs.queue import wait_for_turn
+
+        wait_for_turn(RunDirectory.find(runs_dir or default_runs_dir(), target), before)
+    from nanochat_framework.training.launch import go_on  # imports torch, which nobody needs while waiting
 
     return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=process_count(nproc))
 
 
-def detach(run: RunDirectory, options: Sequence[str]) -> int:
-    """Train a run in the background; prints its name. `options` are those of `nanochat resume`."""
+def detach(run: RunDirectory, options: Sequence[str], before: Sequence[RunDirectory] | None = None) -> int:
+    """Train a run in the background, after others if there are any; prints its name. `options` are those of `resume`."""
     from nanochat_framework.runs.detached import start_detached
+    from nanochat_framework.runs.status import read_status
 
-    pid = start_detached(run, options)
+    after = [word for each in before or () for word in ("--after", str(each.path.resolve()))]
+    pid = start_detached(run, [*options, *after])
+    status = read_status(run.status)
     print(run.name)
+    if status is not None and status.waits_for:
+        print(f"{run.name} waits for {', '.join(status.waits_for)}", file=sys.stderr)
     print(f"{run.path}: process {pid}; `nanochat runs logs {run.path} -f` shows what it says", file=sys.stderr)
     return 0

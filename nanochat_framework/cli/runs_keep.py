@@ -9,7 +9,7 @@ from nanochat_framework.cli.common import confirm, print_json
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.status import listens, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
 
 
@@ -33,9 +33,9 @@ def _tag(arguments: argparse.Namespace) -> int:
 def _remove(arguments: argparse.Namespace) -> int:
     runs = [RunDirectory.find(arguments.runs_dir, name) for name in dict.fromkeys(arguments.runs)]
     for each in runs:  # before anything is removed
-        state = liveness(read_status(each.status))
-        if state in LIVE_STATES:
-            raise UsageError(f"{each.name} is {state}; stop it first (`nanochat runs stop {each.path}`)")
+        status = read_status(each.status)
+        if listens(status):
+            raise UsageError(f"{each.name} is {liveness(status)}; stop it first (`nanochat runs stop {each.path}`)")
     if not arguments.yes and not _confirmed(runs):
         print("nothing was removed", file=sys.stderr)
         return 0

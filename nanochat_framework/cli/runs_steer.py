@@ -13,7 +13,7 @@ from nanochat_framework.runs.control import Request, checked_settings, send
 from nanochat_framework.runs.controller import Outcome, PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import plain
-from nanochat_framework.runs.status import LIVE_STATES, Status, heartbeat_age, liveness, read_status
+from nanochat_framework.runs.status import Status, heartbeat_age, listens, liveness, read_status
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = Request(arguments.action, _arguments(arguments))
     status = read_status(target.status)
     state = liveness(status)
-    lives = state in LIVE_STATES
+    lives = listens(status) and not (state == "queued" and request.command == "set")  # which counts from its start
     if not lives:
         _check_not_live(target, request, status, state)
     if arguments.no_wait or not lives:
@@ -82,7 +82,7 @@ def _done(request: Request, outcome: Outcome) -> str:
     texts = {
         "pause": "paused" if "checkpoint" not in facts else f"ends, its device will be free; {facts['checkpoint']}",
         "unpause": "goes on",
-        "stop": f"ends; checkpoint {facts.get('checkpoint')}",
+        "stop": f"ends; checkpoint {facts['checkpoint']}" if "checkpoint" in facts else "out of the queue",
         "checkpoint": f"checkpoint {facts.get('checkpoint')}",
         "eval": "  ".join(f"{name} {score:.4f}" for name, score in dict(facts.get("scores", {})).items()),
         "sample": f"{facts.get('n_samples')} samples",

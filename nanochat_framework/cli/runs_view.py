@@ -77,9 +77,11 @@ def _row(summary: RunSummary, now: float) -> tuple[str, ...]:
 
 
 def _state(summary: RunSummary, now: float) -> str:
-    """The state; of a lost run also how long it has been silent."""
+    """The state; of a lost run also how long it has been silent, of a queued one its place and the run before it."""
     if summary.state == "lost" and summary.heartbeat is not None:
         return f"lost ({age(now - summary.heartbeat)} ago)"
+    if summary.waits_for:
+        return f"queued ({len(summary.waits_for)}, after {summary.waits_for[-1]})"
     return summary.state
 
 

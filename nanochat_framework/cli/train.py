@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ examples:
   nanochat train nano-125m --set hardware.device=cuda --runs-dir /data/runs
   nanochat train nano-125m --nproc 8
   nanochat train nano-125m --run big --detach     (goes on when you log out; `nanochat runs logs big -f`)
+  nanochat train tiny-cpu --queue --detach        (begins when what is on this machine has ended)
   torchrun --nproc-per-node 8 -m nanochat_framework -- train nano-125m
 
 The run is a folder under --runs-dir (default ./runs). Ctrl-C once finishes the step, writes a checkpoint and exits with
@@ -30,6 +32,7 @@ code 3; `nanochat resume RUN` goes on exactly where it stopped.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    from nanochat_framework.cli.queue_options import add_queue_options
     from nanochat_framework.cli.seed_aliases import add_seed_flags
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -52,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train in the background, print the run's name; output goes to its train.log",
     )
+    add_queue_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
     add_seed_flags(parser)
 
@@ -61,13 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
     from nanochat_framework.cli.common import load_host, process_count
     from nanochat_framework.cli.seed_aliases import resolve_seed_flags
     from nanochat_framework.config.load import load_config
+    from nanochat_framework.runs.directory import default_runs_dir
 
     flags = resolve_seed_flags(arguments)
     if flags.resume is not None:
         from nanochat_framework.cli.resume import resume
 
-        if arguments.detach:
-            raise UsageError("--detach: use it with `nanochat resume RUN --detach`")
+        for option in ("detach", "after", "queue"):
+            if getattr(arguments, option):
+                raise UsageError(f"--{option}: use it with `nanochat resume RUN --{option}`")
         return resume(flags.resume, flags.runs_dir or arguments.runs_dir, quiet=arguments.quiet, nproc=arguments.nproc)
     host = load_host()
     loaded = load_config(flags.config, registry=host.registry, overrides=[*flags.overrides, *arguments.overrides])
@@ -78,16 +84,26 @@ def run(arguments: argparse.Namespace) -> int:
         flags.run or arguments.run,
         process_count(arguments.nproc),
     )
-    if arguments.detach:
-        return _detach(loaded, runs_dir, name, flags.epochs, nproc)
+    if arguments.detach or arguments.after or arguments.queue:
+        return _later(arguments, loaded, runs_dir or default_runs_dir(), name, flags.epochs, nproc)
     from nanochat_framework.training.launch import start
 
     return start(loaded, host, runs_dir=runs_dir, name=name, epochs=flags.epochs, quiet=arguments.quiet, nproc=nproc)
 
 
-def _detach(loaded: LoadedConfig, runs_dir: Path | None, name: str | None, epochs: int | None, nproc: int) -> int:
-    """Make the run's folder and let a process of its own train it."""
-    from nanochat_framework.cli.resume import detach
+def _later(
+    arguments: argparse.Namespace,
+    loaded: LoadedConfig,
+    runs_dir: Path,
+    name: str | None,
+    epochs: int | None,
+    nproc: int,
+) -> int:
+    """Make the run's folder, and train it in a process of its own (`--detach`), or after other runs, or both."""
+    from nanochat_framework.cli.queue_options import runs_before
+    from nanochat_framework.cli.resume import detach, resume
+    from nanochat_framework.runs.queue import joining
+    from nanochat_framework.runs.status import StatusFile
     from nanochat_framework.training.new_run import new_run
 
     config = loaded.config
@@ -95,4 +111,12 @@ def _detach(loaded: LoadedConfig, runs_dir: Path | None, name: str | None, epoch
         from nanochat_framework.training.setup import training_steps
 
         config = training_steps(config, epochs)
-    return detach(new_run(loaded, config, runs_dir, name), ["--nproc", str(nproc)])
+    with joining(runs_dir) if arguments.queue else nullcontext():
+        before = runs_before(arguments, runs_dir)
+        run = new_run(loaded, config, runs_dir, name)
+        if before is not None:
+            total = {"total_steps": config.train.steps or 0}
+            StatusFile(run.status).update(state="queued", waits_for=[each.name for each in before], **total)
+    if arguments.detach:
+        return detach(run, ["--nproc", str(nproc)], before)
+    return resume(str(run.path), None, quiet=arguments.quiet, nproc=nproc, before=before)

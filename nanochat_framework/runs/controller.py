@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nanochat_framework.runs.control import Request, send
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import TailReader
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.status import listens, liveness, read_status
 
 POLL_SECONDS = 0.05
 ANSWER_KEYS = ("time", "attempt", "kind", "id", "command", "by", "answer", "reason")
@@ -44,7 +44,7 @@ class PendingRequest:
 
     def poll(self) -> Outcome | None:
         """The outcome; None while there is none. Raises OSError."""
-        live = liveness(read_status(self.run.status)) in LIVE_STATES  # asked first: the answer may come before the end
+        live = listens(read_status(self.run.status))  # asked first: the answer may come before the end
         outcome = self._read()
         if outcome is not None or live:
             return outcome

@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 
 
 def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
-    """Start `nanochat resume RUN OPTIONS` and wait until it trains, BEGIN_SECONDS at most; returns its pid.
+    """Start `nanochat resume RUN OPTIONS` and wait until it trains or waits in the queue, BEGIN_SECONDS at most; returns its pid.
 
     A new run that is refused (data, device) is removed, so that its name is free again. Raises UsageError or NanochatError
     with what the training said if it could not begin.
@@ -29,7 +29,7 @@ def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
     before = read_status(run.status)
     fresh = before is None or before.attempt == 0
     if fresh:
-        StatusFile(run.status).update(state="queued")
+        StatusFile(run.status).update(state="queued", waits_for=())
     with run.train_log.open("ab") as log:
         place = log.tell()
         process = subprocess.Popen(
@@ -40,7 +40,8 @@ def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
             start_new_session=True,
         )
     deadline = time.monotonic() + BEGIN_SECONDS
-    while time.monotonic() < deadline and not _trains(run, 0 if before is None else before.attempt):
+    attempts = 0 if before is None else before.attempt
+    while time.monotonic() < deadline and not (_waits(run, process.pid) or _trains(run, attempts)):
         code = process.poll()
         if code is not None:
             if code == 0:
@@ -53,6 +54,11 @@ def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
 def _trains(run: RunDirectory, attempts_before: int) -> bool:
     status = read_status(run.status)
     return status is not None and status.attempt > attempts_before and status.state != "starting"
+
+
+def _waits(run: RunDirectory, pid: int) -> bool:
+    status = read_status(run.status)
+    return status is not None and status.state == "queued" and status.pid == pid and bool(status.waits_for)
 
 
 def _failed(run: RunDirectory, code: int, place: int, fresh: bool) -> NanochatError:

@@ -31,6 +31,7 @@ def facts(run: RunDirectory) -> dict[str, Any]:
     metrics = last_values(run.metrics)
     found = {
         **{key: getattr(summary, key) for key in ("name", "path", "state", "error", "step", "total_steps", "tokens")},
+        **({"waits_for": list(summary.waits_for)} if summary.waits_for else {}),
         "attempts": summary.attempt,
         "heartbeat": None if status is None else f"{heartbeat_age(status)} ago",
         "host": summary.host,

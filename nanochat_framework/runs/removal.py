@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.status import listens, liveness, read_status
 
 _TRASH = ".trash-"
 _TRASH_LIMIT_S = 3600.0
@@ -22,9 +22,9 @@ def remove(run: RunDirectory) -> None:
 
     Raises UsageError if it trains, or if the folder cannot be moved.
     """
-    state = liveness(read_status(run.status))
-    if state in LIVE_STATES:
-        raise UsageError(f"{run.name} is {state}; stop it first (`nanochat runs stop {run.path}`)")
+    status = read_status(run.status)
+    if listens(status):
+        raise UsageError(f"{run.name} is {liveness(status)}; stop it first (`nanochat runs stop {run.path}`)")
     trash = run.path.parent / f"{_TRASH}{run.name}-{uuid.uuid4().hex}"
     try:
         with run.lock():  # a training that has only begun has no status yet

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +48,8 @@ class Status:
     heartbeat: float = 0.0
     latest_checkpoint: str | None = None
     error: str | None = None
+    waits_for: Sequence[str] = ()
+    """Of a queued run: names of the runs that come before it, those that they wait for among them; see `runs.queue`."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The newest value of some metrics, for listings; see `LATEST`."""
 
@@ -132,6 +134,7 @@ def read_status(path: Path) -> Status | None:
         return None
     if any(isinstance(v, bool) or (isinstance(v, float) and not math.isfinite(v)) for v in known.values()):
         return None
+    known["waits_for"] = tuple(name for name in known.get("waits_for", ()) if isinstance(name, str))
     known["metrics"] = dict(_numbers(known.get("metrics", {})))
     return Status(**known)
 
@@ -147,7 +150,7 @@ def _accepted_types() -> dict[str, tuple[type, ...]]:
     """Field by field, the types that its JSON value may have."""
     none, text, whole = type(None), (str,), (int,)
     types: dict[str, tuple[type, ...]] = {"int": whole, "int | None": (*whole, none), "str | None": (*text, none)}
-    types |= {"State": text, "float": (int, float), "Mapping[str, float]": (dict,)}
+    types |= {"State": text, "float": (int, float), "Mapping[str, float]": (dict,), "Sequence[str]": (list,)}
     return {field.name: types[str(field.type)] for field in fields(Status)}
 
 
@@ -174,10 +177,20 @@ def liveness(status: Status | None, now: float | None = None) -> State | Literal
     return status.state if alive else "lost"
 
 
+def listens(status: Status | None) -> bool:
+    """Whether somebody answers requests: the run is live, or a process waits in the queue with it."""
+    state = liveness(status)
+    return state in LIVE_STATES or (state == "queued" and status is not None and bool(status.waits_for))
+
+
+def on_this_machine(status: Status) -> bool:
+    """Whether the status was written on this machine, since its boot; in whichever container."""
+    return boot_id() == status.boot_id if boot_id() and status.boot_id else host_name() == status.host
+
+
 def written_here(status: Status) -> bool:
     """Whether the status is of this machine (since its boot), and of this table of pids."""
-    same = boot_id() == status.boot_id if boot_id() and status.boot_id else host_name() == status.host
-    return same and status.pid_namespace == pid_namespace()
+    return on_this_machine(status) and status.pid_namespace == pid_namespace()
 
 
 def heartbeat_age(status: Status | None, now: float | None = None) -> str:

@@ -22,7 +22,8 @@ class RunSummary:
     """A run as listings show it. Times are in seconds since 1970; what is not known is None.
 
     `state` is that of `runs.status.liveness`: `lost` if the run says that it trains and its process is gone, `unknown`
-    without a status. `parent` is the run (and checkpoint) that it was forked from.
+    without a status. `parent` is the run (and checkpoint) that it was forked from, `waits_for` the runs that come before a
+    queued one.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RunSummary:
     latest_checkpoint: str | None
     error: str | None
     parent: str | None
+    waits_for: tuple[str, ...]
     tags: tuple[str, ...]
 
     @property
@@ -62,11 +64,11 @@ def summarize(run: RunDirectory, now: float | None = None) -> RunSummary:
     with contextlib.suppress(UsageError):
         info = run.info()
     known = read_status(run.status)
-    status = known or Status()
+    status, state = known or Status(), liveness(known, now)
     return RunSummary(
         name=run.name,
         path=str(run.path),
-        state=liveness(known, now),
+        state=state,
         step=status.step,
         total_steps=status.total_steps,
         tokens=status.tokens,
@@ -82,6 +84,7 @@ def summarize(run: RunDirectory, now: float | None = None) -> RunSummary:
         latest_checkpoint=status.latest_checkpoint,
         error=status.error,
         parent=_parent(info.get("parent")),
+        waits_for=tuple(status.waits_for) if state == "queued" else (),
         tags=read_tags(run),
     )
 

@@ -199,3 +199,30 @@ async def _until_state(app: Dashboard, pilot: Pilot[Any], state: str) -> None:
         assert time.monotonic() < deadline, (state, said(app))
         await pilot.pause()
         await asyncio.sleep(0.2)
+
+
+def test_a_queued_run_is_shown_with_its_place_and_taken_out(tmp_path: Path) -> None:
+    first = make_run(tmp_path, "first", state="running", step=5)
+    second = make_run(tmp_path, "second", days=0)
+    StatusFile(second.status).update(state="queued", waits_for=["zero", "first"])
+    third = make_run(tmp_path, "third", days=0)
+    StatusFile(third.status).update(state="queued", waits_for=["zero", "first", "second"])
+
+    async def session() -> None:
+        app = Dashboard(tmp_path)
+        async with app.run_test(size=(120, 30)) as pilot:
+            await until(lambda: "2. after first" in text_of(app), pilot.pause)
+            assert [run.name for run in app.runs_screen.ordered()] == ["first", "second", "third"]
+            await pilot.press("down", "p")
+            await until(lambda: "pause asked" in text_of(app), pilot.pause)
+            answer(second, "refused", reason="second has not begun")
+            await until(lambda: "pause refused: second has not begun" in said(app), pilot.pause)
+            await pilot.press("x")
+            await until(lambda: "Take second out of the queue?" in text_of(app), pilot.pause)
+            await pilot.press("y")
+            await until(lambda: "stop asked" in text_of(app), pilot.pause)
+            answer(second, "done")
+            await until(lambda: "second: stop done" in said(app), pilot.pause)
+
+    asyncio.run(session())
+    assert first.control.exists() is False

@@ -36,7 +36,9 @@ def state(summary: RunSummary) -> str:
 
 
 def progress(summary: RunSummary) -> str:
-    """A bar and the step."""
+    """A bar and the step; of a queued run its place and the run before it."""
+    if summary.state == "queued" and summary.waits_for:
+        return f"{len(summary.waits_for)}. after {summary.waits_for[-1]}"
     if not summary.total_steps:
         return f"step {summary.step:,}"
     done = f"{short(summary.step)}/{short(summary.total_steps)}"

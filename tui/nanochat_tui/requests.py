@@ -14,9 +14,9 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.control import Request, checked_settings, send
 from nanochat_framework.runs.controller import Outcome, PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.status import listens, liveness, read_status
 
-SET_BEFORE_RESUME = ("stopped", "released", "failed", "lost")
+SET_BEFORE_RESUME = ("queued", "stopped", "released", "failed", "lost")
 """States in which `set` waits for the run's next attempt."""
 
 
@@ -59,7 +59,8 @@ class Child:
             said.append(file.read().decode("utf-8", "replace").strip())
             file.close()
         if code == 0:
-            return Answer(f"{self.label}: {said[0] or 'done'} trains", True)
+            queued = any(" waits for " in line for line in said[1].splitlines())
+            return Answer(f"{self.label}: {said[0] or 'done'} {'is queued' if queued else 'trains'}", True)
         lines = [line.removeprefix("error: ") for line in said[1].splitlines() if line.startswith("error: ")]
         return Answer(f"{self.label}: {' '.join(lines) or f'it ended with code {code}'}", False)
 
@@ -77,15 +78,17 @@ class Requests:
         Raises UsageError where nobody trains the run, or for settings that cannot be set.
         """
         values = checked_settings(arguments or {}) if command == "set" else dict(arguments or {})
-        state = liveness(read_status(run.status))
+        status = read_status(run.status)
+        state = liveness(status)
         request = Request(command, values)
         try:
-            if state in LIVE_STATES:
+            if listens(status) and not (state == "queued" and command == "set"):
                 self._asked.append(_Asked(PendingRequest(run, request)))
                 return None
             if command == "set" and state in SET_BEFORE_RESUME:
                 send(run, request)
-                return Answer(f"{run.name} is {state}; what was set counts from where it is resumed", True)
+                when = "from its start" if state == "queued" else "from where it is resumed"
+                return Answer(f"{run.name} is {state}; what was set counts {when}", True)
         except OSError as error:
             raise UsageError(f"{run.control}: cannot be written ({error.strerror})") from None
         hint = "; u goes on with it" if state not in ("finished", "queued", "unknown") else ""

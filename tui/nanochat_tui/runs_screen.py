@@ -83,7 +83,7 @@ class RunsScreen(SteeringScreen):
         """The runs that the filter means, as they are to be shown."""
         runs = self.listing.matching(self._filter)
         if self._sort is None:
-            runs.sort(key=lambda run: (run.state not in _LIVE_FIRST, -(run.created or 0.0), run.name))
+            runs.sort(key=_live_first)
         else:
             runs.sort(key=self._sort.key)
         return runs[::-1] if self._reverse else runs
@@ -251,6 +251,12 @@ class RunsScreen(SteeringScreen):
 
         size = short(folder_size(run.path))
         self.app.push_screen(Ask(f"Delete {run.name} with its checkpoints ({size}B)? It cannot be had back."), answered)
+
+
+def _live_first(run: RunSummary) -> tuple[object, ...]:
+    """What trains, then the queue by place, then the newest."""
+    rank = 0 if run.state in _LIVE_FIRST else 1 if run.state == "queued" and run.waits_for else 2
+    return rank, len(run.waits_for) if rank == 1 else 0, -(run.created or 0.0), run.name
 
 
 def _cell(column: Column, text: str, state: str, name_width: int) -> Text:

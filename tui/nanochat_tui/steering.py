@@ -9,7 +9,7 @@ from nanochat_framework.cli.options import read_options
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.control import SETTABLE, checked_settings
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
+from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.dialogs import Ask, Prompt
@@ -57,10 +57,13 @@ class SteeringScreen(DashboardScreen):
         run = self.target()
         if run is None:
             return
-        if liveness(read_status(run.status)) not in LIVE_STATES:
+        status = read_status(run.status)
+        if not listens(status):
             self._ask("stop")
             return
-        question = f"Stop {run.name} after the present step? It writes a checkpoint, and u goes on with it."
+        question = f"Take {run.name} out of the queue? u starts it."
+        if liveness(status) != "queued":
+            question = f"Stop {run.name} after the present step? It writes a checkpoint, and u goes on with it."
         self.app.push_screen(Ask(question), lambda yes: self._ask("stop") if yes else None)
 
     def action_settings(self) -> None:

@@ -97,7 +97,8 @@ def _show(loaded: LoadedConfig, *, as_json: bool) -> None:
 def _show_origins(loaded: LoadedConfig, *, as_json: bool) -> None:
     from nanochat_framework.cli.common import print_json, print_table
     from nanochat_framework.config.dump import toml_value
-    from nanochat_framework.config.origins import dotted, leaves
+    from nanochat_framework.config.origins import leaves
+    from nanochat_framework.config.toml_lines import dotted
 
     found = [(path, value, loaded.provenance.origin(path)) for path, value in leaves(loaded.config.to_dict())]
     if as_json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import json
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 from nanochat_framework.cli.common import print_json, print_table
 from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.compare import shown
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import plain
 from nanochat_framework.runs.status import age
@@ -109,23 +109,15 @@ def _lines(value: Any) -> list[str]:
     if value is None:
         return []
     if isinstance(value, list):
-        return [_text(member) for member in value]
+        return [shown(member) for member in value]
     if isinstance(value, dict):
-        return [f"{key}  {_text(member)}" for key, member in value.items()]
-    return [_text(value)]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{key} {_text(member)}" for key, member in value.items() if member is not None)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
+        return [f"{key}  {shown(member)}" for key, member in value.items()]
+    return [shown(value)]
 
 
 def _compare(arguments: argparse.Namespace) -> None:
     from nanochat_framework.config.diff import ABSENT
-    from nanochat_framework.runs.compare import compare
+    from nanochat_framework.runs.compare import best, compare
 
     runs = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
     if len(runs) < 2:
@@ -139,11 +131,13 @@ def _compare(arguments: argparse.Namespace) -> None:
         metrics = {name: dict(zip(found.names, values, strict=True)) for name, values in found.metrics.items()}
         print_json(plain({"runs": found.names, "config": config, "metrics": metrics}))
         return
-    rows = [(key, *(_value(value, ABSENT) for value in values)) for key, values in found.config.items()]
+    rows = [(key, *map(shown, values)) for key, values in found.config.items()]
     rows.append(("",) * (1 + len(runs)))
-    rows += [(name, *("-" if v is None else f"{v:.6g}" for v in values)) for name, values in found.metrics.items()]
+    for name, values in found.metrics.items():
+        marked = best(name, values)
+        rows.append((name, *(_figure(value, place in marked) for place, value in enumerate(values))))
     print_table(("", *found.names), rows)
 
 
-def _value(value: Any, absent: object) -> str:
-    return "-" if value is absent else _text(value)
+def _figure(value: float | None, is_best: bool) -> str:
+    return "-" if value is None else f"{value:.6g}{' *' if is_best else ''}"

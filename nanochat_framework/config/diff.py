@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nanochat_framework.config.origins import dotted
-from nanochat_framework.config.toml_lines import Path
+from nanochat_framework.config.toml_lines import Path, dotted
 
 ABSENT = object()
 """The value of a key that one side does not have."""

@@ -15,11 +15,12 @@ from nanochat_framework.config.checks import cross_checks, warnings_about
 from nanochat_framework.config.derivation import derive_model
 from nanochat_framework.config.known_keys import KnownKeys
 from nanochat_framework.config.layers import Layer, merged, read_layers
-from nanochat_framework.config.origins import Provenance, dotted
+from nanochat_framework.config.origins import Provenance
 from nanochat_framework.config.overrides import Override, apply_overrides
 from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import Selected
+from nanochat_framework.config.toml_lines import dotted
 from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.plugins.registry import Registry
 

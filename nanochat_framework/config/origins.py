@@ -97,8 +97,3 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
             yield from leaves(inner, (*path, number))
     else:
         yield path, value
-
-
-def dotted(path: Path) -> str:
-    """`optimizer.0.lr`, as `--set` takes it."""
-    return ".".join(map(str, path))

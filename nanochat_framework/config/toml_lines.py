@@ -18,6 +18,11 @@ _ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=(.*)$", re.DOTALL)
 _PART = re.compile(_KEY)
 
 
+def dotted(path: Path) -> str:
+    """`optimizer.0.lr`, as `--set` takes it."""
+    return ".".join(map(str, path))
+
+
 def key_lines(text: str) -> dict[Path, int]:
     """Line (from 1) of every table and key; paths name keys by text and members of arrays of tables by number."""
     lines: dict[Path, int] = {}

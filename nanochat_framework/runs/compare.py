@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nanochat_framework.config.diff import ABSENT, differences
-from nanochat_framework.config.origins import dotted
-from nanochat_framework.config.toml_lines import Path
+from nanochat_framework.config.toml_lines import Path, dotted
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import Record
 from nanochat_framework.runs.last_values import last_values
+from nanochat_framework.runs.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,26 @@ def compare(runs: Sequence[RunDirectory]) -> Comparison:
         config={dotted(path): tuple(_at(config, path) for config in configs) for path in whole},
         metrics={name: tuple(record.get(name) for record in values) for name in _metric_names(values)},
     )
+
+
+def best(name: str, values: Sequence[float | None]) -> set[int]:
+    """Which of the runs' values of a metric are the best; none where there is no better and worse, or they are alike."""
+    sign = -1.0 if name in LOWER_IS_BETTER else 1.0 if name in HIGHER_IS_BETTER else 0.0
+    known = {place: sign * value for place, value in enumerate(values) if value is not None and math.isfinite(value)}
+    if not sign or len(known) < 2 or min(known.values()) == max(known.values()):
+        return set()
+    return {place for place, value in known.items() if value == max(known.values())}
+
+
+def shown(value: Any) -> str:
+    """A value of a configuration, or `-` where a run has none."""
+    if value is ABSENT:
+        return "-"
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {shown(member)}" for key, member in value.items() if member is not None)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _config(run: RunDirectory) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 from nanochat_framework.config.budgets import settle
 from nanochat_framework.config.checks import cross_checks
 from nanochat_framework.config.load import components_lock, validate
-from nanochat_framework.config.origins import dotted
 from nanochat_framework.config.overrides import apply_overrides
 from nanochat_framework.config.problems import Location
 from nanochat_framework.config.run_config import RunConfig
+from nanochat_framework.config.toml_lines import dotted
 from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_manifest import recorded_step

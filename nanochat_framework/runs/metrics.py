@@ -114,6 +114,11 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+LOWER_IS_BETTER = frozenset(
+    (TRAIN_LOSS, TRAIN_TOTAL_LOSS, TRAIN_LOSS_KEPT, EVAL_LOSS, EVAL_PERPLEXITY, EVAL_BITS_PER_BYTE, TRAIN_SKIPPED_STEPS)
+)
+HIGHER_IS_BETTER = frozenset((TRAIN_TOKENS_PER_SECOND, TRAIN_MFU))
+
 
 def describe(name: str) -> Metric | None:
     """What the table says of a metric's name, by itself, without its place, or by the entry for names of its kind."""

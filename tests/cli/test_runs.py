@@ -128,7 +128,10 @@ def test_compare(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["metrics"]["eval/loss"] == {"first": 2.0, "second": 1.5, "third": "NaN"}
     assert found["metrics"]["step"] == {"first": 2, "second": 2, "third": 2}
     text = output(capsys, "compare", "first", "second", "--runs-dir", runs)
-    assert ["optimizer.0.lr", "0.1", "0.2"] in [line.split() for line in text.splitlines()]
+    rows = [line.split() for line in text.splitlines()]
+    assert ["optimizer.0.lr", "0.1", "0.2"] in rows
+    assert ["eval/loss", "2", "1.5", "*"] in rows
+    assert ["train/tokens_per_second", "1234.5", "1234.5"] in rows, "none is better"
     assert "two runs or more" in output(capsys, "compare", "first", "--runs-dir", runs, code=2)
 
 

@@ -47,7 +47,7 @@ class ChartGrid(VerticalScroll):
 
     def bring_up_to_date(self, store: MetricStore) -> None:
         """Show what a store holds: other charts if there are other metrics, else those whose data changed."""
-        specs = [*self._specs_of(store.series), *(single(name) for name in self.extra if name in store.series)]
+        specs = self.wanted(store)
         if store is not self.store or specs != self._specs:
             self.store, self._specs = store, specs
             self.remove_children()
@@ -57,11 +57,16 @@ class ChartGrid(VerticalScroll):
         for chart in self.query(Chart):
             chart.update()
 
+    def wanted(self, store: MetricStore) -> list[ChartSpec]:
+        """The charts of what a store holds."""
+        return [*self._specs_of(store.series), *(single(name) for name in self.extra if name in store.series)]
+
+    def curve(self, name: str, label: str) -> Curve:
+        """The curve of one series of the store."""
+        return Curve(self.store.series[name], label, smooth=not name.startswith(NOT_SMOOTHED))
+
     def _chart(self, spec: ChartSpec) -> Chart:
-        curves = [
-            Curve(self.store.series[name], label, smooth=not name.startswith(NOT_SMOOTHED))
-            for name, label in spec.metrics
-        ]
+        curves = [self.curve(name, label) for name, label in spec.metrics]
         chart = Chart(spec.title, curves, self.view, log=self.log_scale and spec.log_wanted, span=self.span)
         chart.can_focus = False
         return chart

@@ -19,8 +19,10 @@ class Key:
     footer: bool = False
 
 
-RUNS, RUN = ("runs",), ("run",)
+RUNS, RUN, COMPARE = ("runs",), ("run",), ("compare",)
 BOTH = RUNS + RUN
+CHARTS = RUN + COMPARE
+ALL = BOTH + COMPARE
 
 KEYS = (
     Key("enter", "open", "open", "open the run", RUNS, footer=True),
@@ -32,7 +34,7 @@ KEYS = (
         BOTH,
         footer=True,
     ),
-    Key("escape", "back", "back", "close what is open, clear the filter, go back to the runs", BOTH),
+    Key("escape", "back", "back", "close what is open, clear the filter, go back to the runs", ALL),
     Key("p", "pause", "pause", "pause after the present step; go on if it is paused", BOTH, footer=True),
     Key("x", "stop", "stop", "checkpoint after the present step and end", BOTH, footer=True),
     Key("c", "checkpoint", "checkpoint", "write a checkpoint after the present step", BOTH),
@@ -42,6 +44,8 @@ KEYS = (
     ),
     Key("u", "resume", "resume", "go on with a run that stopped, failed or was lost", BOTH),
     Key("n", "new", "new run", "start a training, as `nanochat train` does", RUNS, footer=True),
+    Key("space", "mark", "mark", "mark the run to be compared, or no longer", RUNS),
+    Key("C", "compare", "compare", "compare the marked runs (2 to 7)", RUNS, footer=True),
     Key("s", "sort", "sort", "sort by the next column", RUNS, footer=True),
     Key("S", "reverse", "turn round", "turn the order round", RUNS),
     Key("t", "tag", "tag", "add and remove tags", BOTH),
@@ -51,19 +55,25 @@ KEYS = (
     Key("3", "tab('samples')", "samples", "texts that it wrote on the way", RUN),
     Key("4", "tab('events')", "events", "what happened to it, alerts among it", RUN),
     Key("5", "tab('system')", "system", "CPU, memory, disk, GPUs, and the alerts with their rules", RUN),
-    Key("left", "cursor(-1)", "cursor", "move the charts' cursor to the left", RUN),
-    Key("right", "cursor(1)", "cursor", "move it to the right", RUN),
-    Key("down", "scroll(1)", "down", "scroll the charts down", RUN),
-    Key("up", "scroll(-1)", "up", "scroll them up", RUN),
-    Key("plus", "zoom(0.5)", "closer", "see half as much, around the cursor", RUN),
-    Key("minus", "zoom(2.0)", "farther", "see twice as much", RUN),
-    Key("0", "everything", "all", "see everything, without a cursor", RUN),
-    Key("a", "axis", "axis", "x axis: step, tokens, time", RUN, footer=True),
-    Key("o", "smooth", "smooth", "smooth more, then not at all (factors 0.6, 0.9, 0.97, 0.99)", RUN, footer=True),
-    Key("l", "log_scale", "log", "logarithmic y axis for losses, gradient norm and learning rates", RUN, footer=True),
-    Key("m", "metrics", "metrics", "choose the metrics that have a chart", RUN, footer=True),
-    Key("question_mark", "help", "help", "these keys", BOTH, footer=True),
-    Key("q", "quit", "quit", "leave; no training notices", BOTH, footer=True),
+    Key("1", "tab('compare-charts-tab')", "charts", "the charts, a curve for each run", COMPARE),
+    Key("2", "tab('differences')", "configuration", "keys of the configuration that differ", COMPARE),
+    Key("3", "tab('finals')", "metrics", "the newest value of every metric; the best is marked", COMPARE),
+    Key("4", "tab('texts')", "samples", "what the runs wrote after the same step to the same prompt", COMPARE),
+    Key("left", "cursor(-1)", "cursor", "move the charts' cursor to the left", CHARTS),
+    Key("right", "cursor(1)", "cursor", "move it to the right", CHARTS),
+    Key("down", "scroll(1)", "down", "scroll the charts down", CHARTS),
+    Key("up", "scroll(-1)", "up", "scroll them up", CHARTS),
+    Key("plus", "zoom(0.5)", "closer", "see half as much, around the cursor", CHARTS),
+    Key("minus", "zoom(2.0)", "farther", "see twice as much", CHARTS),
+    Key("0", "everything", "all", "see everything, without a cursor", CHARTS),
+    Key("a", "axis", "axis", "x axis: step, tokens, time", CHARTS, footer=True),
+    Key("o", "smooth", "smooth", "smooth more, then not at all (factors 0.6, 0.9, 0.97, 0.99)", CHARTS, footer=True),
+    Key(
+        "l", "log_scale", "log", "logarithmic y axis for losses, gradient norm and learning rates", CHARTS, footer=True
+    ),
+    Key("m", "metrics", "metrics", "choose the metrics that have a chart", CHARTS, footer=True),
+    Key("question_mark", "help", "help", "these keys", ALL, footer=True),
+    Key("q", "quit", "quit", "leave; no training notices", ALL, footer=True),
 )
 
 

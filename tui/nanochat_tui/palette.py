@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 CURVES = ("#56b4e9", "#e69f00", "#2bc49a", "#f0e442", "#cc79a7", "#d55e00", "#8fa8ff")
+SIGNS = ("●", "▲", "■", "◆", "○", "△", "□")
+"""Of the same place as the colours: what tells curves apart without them."""
 ALERT = "#ff7f50"
 GOOD = "#2bc49a"
 FAINT = "#7f8790"

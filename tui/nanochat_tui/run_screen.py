@@ -15,10 +15,10 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import age
 from nanochat_tui import formats
 from nanochat_tui.chart_grid import ChartGrid
+from nanochat_tui.chart_screen import ChartScreen
 from nanochat_tui.chart_specs import others
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.charts.view import View
-from nanochat_tui.dialogs import Choose
 from nanochat_tui.feed import RunFeed, event_line
 from nanochat_tui.keys import bindings
 from nanochat_tui.palette import STATES
@@ -30,7 +30,7 @@ CATCH_UP_SECONDS = 0.01
 N_SAMPLES = 40
 
 
-class RunScreen(SteeringScreen):
+class RunScreen(ChartScreen, SteeringScreen):
     """A run, looked at every `seconds`; what did not change is not drawn."""
 
     BINDINGS = bindings("run")
@@ -182,10 +182,6 @@ class RunScreen(SteeringScreen):
         }.get(tab)
         self.set_focus(self.query_one(scrolled) if scrolled else None)
 
-    def action_scroll(self, direction: int) -> None:
-        """Scroll the charts by half a screen."""
-        self.grid.scroll_relative(y=direction * max(self.grid.size.height // 2, 1), animate=False)
-
     def action_back(self) -> None:
         """Out of the search, else to all runs."""
         field = self.query_one("#log-filter", Input)
@@ -211,53 +207,13 @@ class RunScreen(SteeringScreen):
     def _search_done(self) -> None:
         self.query_one("#log-lines").focus()
 
-    def action_cursor(self, direction: int) -> None:
-        """Move the cursor by a fiftieth of what is shown."""
-        span = self.grid.span()
-        if span and self.query_one(TabbedContent).active in ("charts", "system"):
-            self.grid.view.move(direction / 50, span)
-            self.grid.redraw()
+    def charts_in_sight(self) -> bool:
+        """Those of the run, or of its machine."""
+        return self.query_one(TabbedContent).active in ("charts", "system")
 
-    def action_zoom(self, factor: float) -> None:
-        """See less or more."""
-        span = self.grid.span()
-        if span:
-            self.grid.view.scale(factor, span)
-            self.grid.redraw()
-
-    def action_everything(self) -> None:
-        """Neither zoom nor cursor."""
-        self.grid.view.zoom = self.grid.view.cursor = None
-        self.grid.redraw()
-
-    def action_axis(self) -> None:
-        """The next x axis."""
-        self.grid.view.next_axis()
-        self.grid.redraw()
-
-    def action_smooth(self) -> None:
-        """The next smoothing."""
-        self.grid.view.next_smoothing()
-        self.grid.redraw()
-
-    def action_log_scale(self) -> None:
-        """Logarithmic y axes, or not."""
-        self.grid.log_scale = not self.grid.log_scale
-        self.grid.redraw()
-
-    def action_metrics(self) -> None:
-        """Choose further metrics."""
-        names = others(self.feed.store.series)
-
-        def chosen(result: list[str] | None) -> None:
-            if result is not None:
-                self.grid.extra = result
-                self.grid.bring_up_to_date(self.feed.store)
-
-        if names:
-            self.app.push_screen(Choose("Further charts", names, self.grid.extra), chosen)
-        else:
-            self.notify("every metric of this run has a chart already")
+    def further_metrics(self) -> list[str]:
+        """What no standard chart shows."""
+        return others(self.feed.store.series)
 
     def changed(self, result: str | None = None) -> None:
         """Look at once."""

@@ -15,11 +15,13 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
 from nanochat_framework.runs.summary import RunSummary
 from nanochat_tui.charts.ticks import short
+from nanochat_tui.compare.marks import Marks
+from nanochat_tui.compare.screen import CompareScreen
 from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
 from nanochat_tui.formats import COLUMNS, Column, columns
 from nanochat_tui.keys import bindings
-from nanochat_tui.palette import STATES
+from nanochat_tui.palette import CURVES, SIGNS, STATES
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.watch import FIELDS, RunsWatch
 
@@ -38,6 +40,7 @@ class RunsScreen(SteeringScreen):
         self.listing = RunsWatch(runs_dir)
         self.filter_text = wanted
         self._filter = parse(wanted)
+        self.marks = Marks()
         self._sort: Column | None = None
         """None: those that train first, then the newest."""
         self._reverse = False
@@ -93,7 +96,7 @@ class RunsScreen(SteeringScreen):
         table, runs, wanted = self.query_one(DataTable), self.ordered(), columns(self.size.width)
         name_width = self._name_width(wanted)
         heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
-        rows = [(run.path, tuple(column.text(run) for column in wanted)) for run in runs]
+        rows = [(run.path, tuple(self._text(column, run) for column in wanted)) for run in runs]
         states = {run.path: run.state for run in runs}
         if heads != self._columns or [path for path, _ in rows] != [path for path, _ in self._shown]:
             self._rebuild(table, wanted, name_width, rows, states)
@@ -102,14 +105,28 @@ class RunsScreen(SteeringScreen):
             for (path, before), (_, now) in zip(self._shown, rows, strict=True):
                 for column, old, new in zip(wanted, before, now, strict=True):
                     if old != new:
-                        table.update_cell(path, column.name, _cell(column, new, states[path], name_width))
+                        table.update_cell(path, column.name, self._cell(column, new, path, states[path], name_width))
         self._shown = rows
         self._heading(runs)
+
+    def _text(self, column: Column, run: RunSummary) -> str:
+        """A cell's text; a marked run has its sign before its name."""
+        if column.name != "name" or not self.marks:
+            return column.text(run)
+        place = self.marks.place(run.path)
+        return f"{' ' if place is None else SIGNS[place]} {run.name}"
+
+    def _cell(self, column: Column, text: str, path: str, state: str, name_width: int) -> Text:
+        cell = _cell(column, text, state, name_width)
+        place = self.marks.place(path) if column.name == "name" else None
+        if place is not None:
+            cell.stylize(f"bold {CURVES[place]}", 0, 1)
+        return cell
 
     def _name_width(self, wanted: list[Column]) -> int:
         """What the other columns leave to the name, no more than the longest."""
         others = sum(column.width + 2 for column in wanted if column.name != "name")
-        longest = max((len(run.name) for run in self.listing.runs), default=4)
+        longest = max((len(run.name) for run in self.listing.runs), default=4) + 2 * bool(self.marks)
         return max(min(self.size.width - others - 3, longest), 8)
 
     def _rebuild(
@@ -129,7 +146,8 @@ class RunsScreen(SteeringScreen):
             table.add_column(label, width=width, key=column.name)
         for path, cells in rows:
             table.add_row(
-                *[_cell(c, text, states[path], name_width) for c, text in zip(wanted, cells, strict=True)], key=path
+                *[self._cell(c, text, path, states[path], name_width) for c, text in zip(wanted, cells, strict=True)],
+                key=path,
             )
         paths = [path for path, _ in rows]
         if chosen in paths:
@@ -142,7 +160,8 @@ class RunsScreen(SteeringScreen):
         )
         total = len(self.listing.runs)
         shown = "" if len(runs) == total else f"{len(runs)} of "
-        heading = f" nanochat  {shown}{total} run{'s' * (total != 1)}  {states}  in {self.listing.runs_dir}"
+        marked = f"  {len(self.marks)} marked: C compares" if self.marks else ""
+        heading = f" nanochat  {shown}{total} run{'s' * (total != 1)}  {states}{marked}  in {self.listing.runs_dir}"
         widget, nothing = self.query_one("#heading", Static), self.query_one("#nothing", Static)
         if line := self.dashboard.requests.line():
             heading = f" {line}"
@@ -180,6 +199,29 @@ class RunsScreen(SteeringScreen):
         self._reverse = chosen is self._sort and not self._reverse
         self._sort = chosen
         self.show_runs()
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or no longer, and go to the next."""
+        path, table = self.selected_path(), self.query_one(DataTable)
+        if path is None:
+            return
+        try:
+            self.marks.toggle(path)
+        except UsageError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.show_runs()
+        table.move_cursor(row=table.cursor_row + 1, animate=False)
+
+    def action_compare(self) -> None:
+        """Compare the marked runs."""
+        self.marks.forget_others({run.path for run in self.listing.runs})
+        paths = self.marks.paths()
+        if len(paths) < 2:
+            self.notify("mark two runs or more with space, then C compares them", markup=False)
+            return
+        runs = [(RunDirectory(Path(path)), self.marks.place(path) or 0) for path in paths]
+        self.app.push_screen(CompareScreen(runs, self.dashboard.seconds))
 
     def action_sort(self) -> None:
         """By the next column that is shown; after the last one as at the beginning."""

@@ -19,15 +19,22 @@ Piece = tuple[str, str]
 _FULL_HEIGHT, _FULL_WIDTH = 6, 24
 """From this size on there are axes with labels."""
 HOLE = "×"
+SIGN_EVERY = 14
+"""Cells between two signs on one line."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One line of a chart; `label` tells it from the others. One of few points, far apart, is better not smoothed."""
+    """One line of a chart; `label` tells it from the others. One of few points, far apart, is better not smoothed.
+
+    `colour` is the place of its colour in the palette, if not its own place; `sign` tells it apart where no colour does.
+    """
 
     series: Series
     label: str
     smooth: bool = True
+    colour: int | None = None
+    sign: str = ""
 
 
 @dataclass
@@ -69,6 +76,8 @@ class _Layer:
 
     role: str
     columns: list[_Column]
+    sign: str = ""
+    """What is to stand on the line here and there; empty: nothing."""
     before: tuple[float, float] | None = None
     canvas: Canvas = field(default_factory=lambda: Canvas(0, 0))
 
@@ -151,14 +160,32 @@ def _shown(curve: Curve, view: View) -> MinMaxPyramid:
     return curve.series.smoothed(view.smoothing if curve.smooth else 0.0)
 
 
+def _colour(curves: Sequence[Curve], number: int) -> int:
+    own = curves[number].colour
+    return number if own is None else own
+
+
+def _value(curve: Curve, view: View) -> float | None:
+    """The newest value, or the one at the cursor; None without any, and where the line ended before the cursor."""
+    places, values = curve.series.places[view.axis], _shown(curve, view).values
+    if not places:
+        return None
+    if view.cursor is None:
+        return values[-1]
+    if view.legend == "signs" and view.cursor - places[-1] > (places[-1] - places[-2] if len(places) > 1 else 0.0):
+        return None
+    index = curve.series.at(view.axis, view.cursor)
+    return None if index is None else values[index]
+
+
 def _heading(curves: Sequence[Curve], width: int, view: View, title: str) -> list[Piece]:
     """Title on the left; on the right the newest values, or those at the cursor."""
     note = "" if view.cursor is None else f"  {view.axis} {_place(view, view.cursor)}"
     found = []
     for number, curve in enumerate(curves):
-        index = len(curve.series) - 1 if view.cursor is None else curve.series.at(view.axis, view.cursor)
-        if index is not None and index >= 0:
-            found.append((curve.label, ticks.short(_shown(curve, view).values[index]), f"line.{number}"))
+        value = _value(curve, view)
+        if value is not None and (view.legend == "names" or len(curves) == 1):
+            found.append((curve.label, ticks.short(value), f"line.{_colour(curves, number)}"))
     room = width - len(title) - len(note)
     values = [(f"  {label} {value}" if len(found) > 1 else f"  {value}", role) for label, value, role in found]
     if sum(len(text) for text, _ in values) > room:  # the colours and the lines' ends tell which is which
@@ -198,7 +225,8 @@ def _layers(curves: Sequence[Curve], view: View, span: tuple[float, float], widt
         for role, values in (("faint", curve.series.values), ("line", _shown(curve, view))):
             if role == "faint" and values is _shown(curve, view):
                 continue
-            layer = _Layer(f"{role}.{number}", list(_columns(values, places, span, 2 * width)))
+            layer = _Layer(f"{role}.{_colour(curves, number)}", list(_columns(values, places, span, 2 * width)))
+            layer.sign = curve.sign if role == "line" and view.signs_on_lines else ""
             if before >= 0:
                 layer.before = (places[before], values.values[before])
             yield layer
@@ -265,6 +293,7 @@ def _cursor_cell(view: View, span: tuple[float, float], width: int) -> int | Non
 def _composed(layers: Sequence[_Layer], width: int, height: int, cursor: int | None) -> list[list[Piece]]:
     """Rows of the plot: in each cell the topmost layer that has a dot there."""
     drawn = [(layer.role, layer.canvas.rows()) for layer in layers]
+    signs = _signs(layers, [rows for _, rows in drawn], width)
     composed = []
     for number in range(height):
         characters, roles = [" "] * width, ["blank"] * width
@@ -274,6 +303,8 @@ def _composed(layers: Sequence[_Layer], width: int, height: int, cursor: int | N
             for cell, dots in enumerate(rows[number]):
                 if dots:
                     characters[cell], roles[cell] = CHARACTERS[dots], role
+        for cell, sign, role in signs.get(number, ()):
+            characters[cell], roles[cell] = sign, role
         cell, row = 0, []
         for role, group in groupby(roles):
             length = len(list(group))
@@ -283,9 +314,30 @@ def _composed(layers: Sequence[_Layer], width: int, height: int, cursor: int | N
     return composed
 
 
+def _signs(
+    layers: Sequence[_Layer], drawn: Sequence[Sequence[Sequence[int]]], width: int
+) -> dict[int, list[tuple[int, str, str]]]:
+    """Row of cells -> (cell, sign, role): the lines' signs, each in columns of its own."""
+    found: dict[int, list[tuple[int, str, str]]] = {}
+    signed = [(layer, rows) for layer, rows in zip(layers, drawn, strict=True) if layer.sign]
+    for place, (layer, rows) in enumerate(signed):
+        for cell in range(SIGN_EVERY * (2 * place + 1) // (2 * len(signed)), width, SIGN_EVERY):
+            row = next((number for number, dots in enumerate(rows) if dots[cell]), None)
+            if row is not None:
+                found.setdefault(row, []).append((cell, layer.sign, layer.role))
+    return found
+
+
 def _end_labels(curves: Sequence[Curve], view: View, width: int) -> list[tuple[str, int]]:
-    """Labels to the right of the lines' ends and the curve that each is of, where there are several and room."""
-    named = [(f" {curve.label}", number) for number, curve in enumerate(curves) if len(curve.series)]
+    """What is to the right of the lines' ends and the curve that each is of, where there are several and room."""
+    present = [(number, curve) for number, curve in enumerate(curves) if len(curve.series)]
+    if view.legend == "signs":
+        values = [(_value(curve, view), curve, number) for number, curve in present]
+        named = [
+            (f" {curve.sign} {'-' if value is None else ticks.short(value)}", number) for value, curve, number in values
+        ]
+        return named if max((len(text) for text, _ in named), default=0) <= width // 3 else []
+    named = [(f" {curve.label}", number) for number, curve in present]
     return named if len(named) > 1 and max(len(text) for text, _ in named) <= width // 4 else []
 
 
@@ -296,8 +348,10 @@ def _label_rows(
     wanted = []
     for text, number in labels:
         values = _shown(curves[number], view).values
-        last = next((value for value in reversed(values) if _drawable(value, scale)), scale.low)
-        wanted.append((scale.row(last), (text, f"line.{number}")))
+        last = _value(curves[number], view) if view.legend == "signs" else None
+        if last is None or not _drawable(last, scale):
+            last = next((value for value in reversed(values) if _drawable(value, scale)), scale.low)
+        wanted.append((scale.row(last), (text, f"line.{_colour(curves, number)}")))
     wanted.sort()
     places: list[int] = []
     for dot, _ in wanted:  # downwards, each below the one before; then back up from the last row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nanochat_tui.charts.series import AXES, Axis
 
@@ -13,12 +14,18 @@ _CLOSEST = 1e-6
 
 @dataclass
 class View:
-    """The x axis, the smoothing, the stretch that is zoomed to (None: everything) and the cursor, in the axis's unit."""
+    """The x axis, the smoothing, the stretch that is zoomed to (None: everything) and the cursor, in the axis's unit.
+
+    `legend`: with `names` the values stand in a chart's heading and the labels at the lines' ends; with `signs` a curve's
+    sign and its value stand at its line's end. `signs_on_lines` sets the signs on the lines, for screens without colours.
+    """
 
     axis: Axis = "step"
     smoothing: float = 0.0
     zoom: tuple[float, float] | None = None
     cursor: float | None = None
+    legend: Literal["names", "signs"] = "names"
+    signs_on_lines: bool = False
 
     def next_axis(self) -> None:
         """Step, tokens, time, and again; zoom and cursor are given up, as their unit is."""

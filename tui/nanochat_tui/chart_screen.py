@@ -1,0 +1,76 @@
+"""The keys of screens that have charts: scroll, cursor, zoom, axis, smoothing, scale, choice of metrics."""
+
+from __future__ import annotations
+
+from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.chart_grid import ChartGrid
+from nanochat_tui.dialogs import Choose
+
+
+class ChartScreen(DashboardScreen):
+    """A screen with a grid of charts."""
+
+    @property
+    def grid(self) -> ChartGrid:
+        """The charts that the keys are for."""
+        raise NotImplementedError
+
+    def charts_in_sight(self) -> bool:
+        """Whether the charts are to be seen."""
+        return True
+
+    def further_metrics(self) -> list[str]:
+        """Names of metrics that have a chart only where one is asked for."""
+        return []
+
+    def action_scroll(self, direction: int) -> None:
+        """Scroll the charts by half a screen."""
+        self.grid.scroll_relative(y=direction * max(self.grid.size.height // 2, 1), animate=False)
+
+    def action_cursor(self, direction: int) -> None:
+        """Move the cursor by a fiftieth of what is shown."""
+        span = self.grid.span()
+        if span and self.charts_in_sight():
+            self.grid.view.move(direction / 50, span)
+            self.grid.redraw()
+
+    def action_zoom(self, factor: float) -> None:
+        """See less or more."""
+        span = self.grid.span()
+        if span:
+            self.grid.view.scale(factor, span)
+            self.grid.redraw()
+
+    def action_everything(self) -> None:
+        """Neither zoom nor cursor."""
+        self.grid.view.zoom = self.grid.view.cursor = None
+        self.grid.redraw()
+
+    def action_axis(self) -> None:
+        """The next x axis."""
+        self.grid.view.next_axis()
+        self.grid.redraw()
+
+    def action_smooth(self) -> None:
+        """The next smoothing."""
+        self.grid.view.next_smoothing()
+        self.grid.redraw()
+
+    def action_log_scale(self) -> None:
+        """Logarithmic y axes, or not."""
+        self.grid.log_scale = not self.grid.log_scale
+        self.grid.redraw()
+
+    def action_metrics(self) -> None:
+        """Choose further metrics."""
+        names, grid = self.further_metrics(), self.grid
+
+        def chosen(result: list[str] | None) -> None:
+            if result is not None:
+                grid.extra = result
+                grid.bring_up_to_date(grid.store)
+
+        if names:
+            self.app.push_screen(Choose("Further charts", names, grid.extra), chosen)
+        else:
+            self.notify("every metric has a chart already")

@@ -1,0 +1,1 @@
+"""Whole sessions at a real terminal, with real trainings."""

@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load the model once, run every task, print a table."""
     from nanochat_framework.cli.device_options import prepare_device
+    from nanochat_framework.cli.progress import stage
     from nanochat_framework.contracts.evaluation import Subject
     from nanochat_framework.inference.bundle import model_from_bundle
     from nanochat_framework.plugins.settings import named
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = [name.strip() for name in arguments.tasks.split(",") if name.strip()]
     tasks = [named(host.registry, "evaluation", name, "--tasks") for name in names]
     device = prepare_device(arguments, host.registry)
+    stage(f"reading {arguments.model}")
     bundle = open_model(arguments.model, arguments, host.registry)
     data = arguments.data or bundle.metadata.get("data_dir")
     subject = Subject(
@@ -58,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     results: dict[str, Any] = {}
     for task in tasks:
+        stage(task.name)
         started = time.perf_counter()
         scores = task.load_factory()(task.config_class()()).run(subject)
         print(f"{task.name}: {time.perf_counter() - started:.1f} s", file=sys.stderr)

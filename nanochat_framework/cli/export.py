@@ -67,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read the model, write the file, compare if asked."""
+    from nanochat_framework.cli.progress import Progress, stage
     from nanochat_framework.errors import NanochatError, UsageError
     from nanochat_framework.kernels.table import KernelTable, activate
 
@@ -76,8 +77,11 @@ def run(arguments: argparse.Namespace) -> int:
     registry = load_host().registry
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
+    exporter.progress = lambda label, total: Progress(label, total, "MB", scale=1e-6)
+    stage(f"reading {target}")
     bundle = open_model(target, arguments, registry)
     _refuse_mhc(arguments.mhc, bundle)
+    stage(f"writing {output}")
     report = exporter.export(bundle, output)
     check = _read_back(exporter, bundle, report, registry, arguments.data) if arguments.check else None
     print(_as_json(report, check) if arguments.json else _as_text(report, check))
@@ -143,9 +147,11 @@ class _Check:
 def _read_back(
     exporter: Exporter, bundle: ModelBundle, report: ExportReport, registry: Registry, data: Path | None
 ) -> _Check:
+    from nanochat_framework.cli.progress import stage
     from nanochat_framework.inference.bundle import bundle_from
     from nanochat_framework.inference.comparison import compare, logit_difference
 
+    stage("reading it back, comparing every tensor")
     written, read_back = exporter.as_written(bundle), bundle_from(report.path, registry)
     left_out = 0.0 if written is bundle else logit_difference(bundle, written)
     comparison = compare(written, read_back, report.rounded)
@@ -157,6 +163,7 @@ def _costs(bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, da
     """On the named data folder, or the one that the model was trained on if it is still there."""
     import sys
 
+    from nanochat_framework.cli.progress import Progress
     from nanochat_framework.inference.rounding_cost import HELD_OUT, rounding_costs
 
     known = bundle.metadata.get("data_dir")
@@ -167,7 +174,7 @@ def _costs(bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, da
         )
         print(f"bits per byte are not measured: {why}", file=sys.stderr)
         return []
-    return rounding_costs(bundle, read_back, report, folder)
+    return rounding_costs(bundle, read_back, report, folder, lambda label, total: Progress(label, total, "forms"))
 
 
 def _as_text(report: ExportReport, check: _Check | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -10,6 +11,22 @@ from typing import Self, TextIO
 _REDRAW_SECONDS = 0.1
 _PLAIN_LINE_SECONDS = 30.0
 """Where there is no terminal (a log file, CI) a line appears this often; short work leaves none."""
+SECONDS_VARIABLE = "NANOCHAT_PROGRESS_SECONDS"
+"""Environment variable by which a program that follows the lines asks for them more often, from the start to the end."""
+
+
+def _asked_seconds() -> float | None:
+    """Seconds between lines by the environment; None if it does not say."""
+    try:
+        return max(float(os.environ[SECONDS_VARIABLE]), 0.0)
+    except (KeyError, ValueError):
+        return None
+
+
+def stage(line: str) -> None:
+    """Say on stderr what begins now, where somebody follows: at a terminal, or with the environment variable."""
+    if sys.stderr.isatty() or _asked_seconds() is not None:
+        print(f"{line}…", file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -22,6 +39,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.done = 0.0
         self._live = self.stream.isatty()
+        self._followed = _asked_seconds()
         self._started = self._drawn = time.perf_counter()
         self._width = 0
 
@@ -32,12 +50,15 @@ class Progress:
         if self._live and self._width:
             self._draw()
             print(file=self.stream, flush=True)
+        elif self._followed is not None and not self._live:
+            self._draw()
 
     def advance(self, amount: float) -> None:
         """Count work done; draws at most ten times a second."""
         self.done += amount
         now = time.perf_counter()
-        if now - self._drawn > (_REDRAW_SECONDS if self._live else _PLAIN_LINE_SECONDS):
+        often = _REDRAW_SECONDS if self._live else _PLAIN_LINE_SECONDS if self._followed is None else self._followed
+        if now - self._drawn > often:
             self._draw()
 
     def _draw(self) -> None:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from nanochat_framework.config.rules import QuantizerRule
 from nanochat_framework.config.selection import Selected
+from nanochat_framework.data.progress import ProgressFactory, unseen
 from nanochat_framework.data.tokenizer import Tokenizer
 from nanochat_framework.model.description import ModelDescription
 from nanochat_framework.model.quantized import QuantizedWeight
@@ -79,6 +80,9 @@ class Exporter(ABC):
     It matches on the operations of `bundle.description` (`model.description`) and refuses what it does not know. `export` is
     called once, then, with `--check`, `as_written` and `check`.
     """
+
+    progress: ProgressFactory = staticmethod(unseen)
+    """Where `export` tells how far it is: `with self.progress("storing", n_bytes) as bar: bar.advance(...)`."""
 
     @abstractmethod
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:

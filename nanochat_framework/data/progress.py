@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -16,3 +16,13 @@ class Bar(Protocol):
 
 ProgressFactory = Callable[[str, float | None], AbstractContextManager[Bar]]
 """(label, total bytes) -> a bar."""
+
+
+class _Unseen:
+    def advance(self, amount: float) -> None:
+        """Nobody looks."""
+
+
+def unseen(label: str, total: float | None) -> AbstractContextManager[Bar]:
+    """A bar that nobody sees."""
+    return nullcontext(_Unseen())

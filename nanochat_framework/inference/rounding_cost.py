@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanochat_framework.contracts.exporter import ExportReport, ModelBundle, Rounding
 from nanochat_framework.data.loader import EvaluationBatches
+from nanochat_framework.data.progress import ProgressFactory, unseen
 from nanochat_framework.data.token_store import TokenStore
 from nanochat_framework.inference.bundle import model_from_bundle
 from nanochat_framework.training.evaluation import HeldOut
@@ -32,24 +33,30 @@ class CostRow:
     bits_per_byte: float
 
 
-def rounding_costs(bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, data: Path) -> list[CostRow]:
+def rounding_costs(
+    bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, data: Path, progress: ProgressFactory = unseen
+) -> list[CostRow]:
     """The model as trained, with each group of tensors rounded alone, and as the file has it.
 
     Tables are groups of their own, all other tensors of one type are one. The first up to 16 384 tokens of `val.bin`
-    in the data folder are scored. Raises UsageError if that was made with another tokenizer, or cannot be read.
+    in the data folder are scored; `progress` counts forms. Raises UsageError if that was made with another tokenizer,
+    or cannot be read.
     """
     held_out = _held_out(bundle, data)
-
-    def bits(subject: ModelBundle) -> float:
-        return held_out.score(model_from_bundle(subject))["eval/bits_per_byte"]
-
     groups = _groups(bundle, report.rounded)
     saved = {form: sum(_saving(bundle, name, r) for name, r in group.items()) for form, group in groups.items()}
     exact = report.n_bytes + sum(saved.values())
-    rows = [CostRow("as trained", exact, bits(bundle))]
-    if len(groups) > 1:
-        rows += [CostRow(form, exact - saved[form], bits(_rounded(bundle, group))) for form, group in groups.items()]
-    return [*rows, CostRow("this file", report.n_bytes, bits(read_back))]
+    alone = groups if len(groups) > 1 else {}
+    with progress("bits per byte", 2 + len(alone)) as bar:
+
+        def row(form: str, n_bytes: int, subject: ModelBundle) -> CostRow:
+            scores = held_out.score(model_from_bundle(subject))
+            bar.advance(1)
+            return CostRow(form, n_bytes, scores["eval/bits_per_byte"])
+
+        rows = [row("as trained", exact, bundle)]
+        rows += [row(form, exact - saved[form], _rounded(bundle, group)) for form, group in alone.items()]
+        return [*rows, row("this file", report.n_bytes, read_back)]
 
 
 def _held_out(bundle: ModelBundle, data: Path) -> HeldOut:

@@ -40,3 +40,24 @@ def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> Non
     assert stream.getvalue().startswith("encoding  200.0/1,000.0 MB")
     assert stream.getvalue().count("\n") == 1
     assert "\r" not in stream.getvalue()
+
+
+def test_a_program_that_follows_gets_every_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress.stage("reading")
+    monkeypatch.setenv(progress.SECONDS_VARIABLE, "often")
+    progress.stage("reading")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(progress.SECONDS_VARIABLE, "0")
+    progress.stage("reading")
+    assert capsys.readouterr().err == "reading…\n"
+    stream = io.StringIO()
+    with Progress("encoding", 2, "MB", stream=stream) as bar:
+        bar.advance(1)
+        bar.advance(1)
+    lines = stream.getvalue().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["1.0/2.0 MB", "2.0/2.0 MB", "2.0/2.0 MB"]
+    with Progress("short", 1, "MB", stream=stream):
+        pass
+    assert "short  0.0/1.0 MB" in stream.getvalue()

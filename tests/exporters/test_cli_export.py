@@ -123,6 +123,22 @@ def test_options_reach_the_exporter(run: Path, capsys: pytest.CaptureFixture[str
     assert "1 of 6 tensors differ, embedding.weight first, 1 rounded to F16 as asked" in capsys.readouterr().out
 
 
+def test_progress_for_a_program_that_follows(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["export", "first", "--to", "gguf", "--output", "a.gguf", "--check"]
+    assert main(command) == 0
+    assert "storing" not in capsys.readouterr().err
+    monkeypatch.setenv("NANOCHAT_PROGRESS_SECONDS", "0")
+    assert main(command) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["reading first…", "writing a.gguf…"]
+    stored = [line for line in lines if line.startswith("storing tensors")]
+    done, total = stored[-1].split("  ")[1].removesuffix(" MB").split("/")
+    assert done == total and len(stored) > 10
+    assert "reading it back, comparing every tensor…" in lines
+
+
 def test_a_folder_for_transformers(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the format leaves out is measured, and transformers reads the folder; the folder is a model again."""
     pytest.importorskip("transformers")

@@ -18,6 +18,8 @@ from nanochat_framework.errors import NanochatError, UsageError
 
 GRACE_SECONDS = 2.0
 """Between asking a command to end and ending it."""
+PROGRESS_SECONDS = 0.2
+"""How often a command says how far it is."""
 LONGEST_LINE = 16 * 1024 * 1024
 
 
@@ -44,6 +46,7 @@ class Command:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            env={**os.environ, "NANOCHAT_PROGRESS_SECONDS": str(PROGRESS_SECONDS)},
             limit=LONGEST_LINE,
         )
         return cls(process)

@@ -26,6 +26,9 @@ from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelB
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
 
+_FLOAT32 = 4
+"""Bytes of a value before it is stored."""
+
 
 class GgufExporter(Exporter):
     """Writes one file; codes and scales go in as training used them, float tensors as F32 unless told otherwise."""
@@ -37,7 +40,7 @@ class GgufExporter(Exporter):
         """Write the file. Raises UsageError naming what cannot be carried, and the remedy."""
         laid_out, architecture, why = self._choose(bundle)
         choice = StorageChoice(self.config, bundle, laid_out)
-        tensors = [_store(place, whole, choice) for place, whole in laid_out]
+        tensors = self._stored(laid_out, choice)
         keys = self._keys(bundle, architecture, tensors, path) | value_keys(bundle, [place for place, _ in laid_out])
         n_bytes = write_file(Contents(architecture.name if architecture else dialect.ARCHITECTURE, keys, tensors), path)
         places = [place for place, _ in laid_out]
@@ -50,6 +53,15 @@ class GgufExporter(Exporter):
             for name, kind in choice.rounded().items()
         }
         return ExportReport(path, n_bytes, (why, *_sizes(tensors, n_bytes), *choice.lines()), rounded)
+
+    def _stored(self, laid_out: list[LaidOut], choice: StorageChoice) -> list[StoredTensor]:
+        """Every tensor in the type that it gets."""
+        stored = []
+        with self.progress("storing tensors", sum(_FLOAT32 * prod(place.shape) for place, _ in laid_out)) as bar:
+            for place, whole in laid_out:
+                stored.append(_store(place, whole, choice))
+                bar.advance(_FLOAT32 * prod(place.shape))
+        return stored
 
     def _choose(self, bundle: ModelBundle) -> tuple[list[LaidOut], StockArchitecture | None, str]:
         """The file's tensors before they have types, the architecture (None: our own), and a line on the choice."""

@@ -23,7 +23,7 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.compare.marks import MOST, Marks
 from nanochat_tui.compare.screen import CompareScreen
 from nanochat_tui.compare.texts import last_common_step
-from nanochat_tui.palette import CURVES, SIGNS
+from nanochat_tui.palette import SIGNS, palette
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 from tests.tui.test_picture import series
 
@@ -209,6 +209,6 @@ def test_signs_on_lines_where_there_are_no_colours() -> None:
     assert "◆ 2" in picture.text() and "▲ 1" in picture.text()
     roles = {role for row in picture.rows for text, role in row if "◆" in text}
     assert roles == {"line.3"}
-    assert len(SIGNS) == len(CURVES)
+    assert len(SIGNS) == len(palette().curves)
     plain = draw(curves, 60, 12, View(legend="signs"), title="x")
     assert plain.text().count("◆") == 1

@@ -8,12 +8,22 @@ from typing import Any
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
+from textual.theme import Theme
 
+from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_tui.keys import KEYS, shown
+from nanochat_tui import palette, themes
+from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.filters import parse
+from nanochat_tui.keys import KEYS, choose, keys_of, shown
+from nanochat_tui.layout import Memory
 from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
 from nanochat_tui.runs_screen import RunsScreen
+from nanochat_tui.settings import Settings
+
+SAVE_SECONDS = 2.0
+"""How soon a change of the layout is written."""
 
 CSS = """
 Screen { background: $background; }
@@ -38,7 +48,7 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog OptionList { border: none; height: auto; max-height: 20; background: $surface; padding: 0; }
 .heading { text-style: bold; }
 .hint { color: $text-muted; }
-.hint.wrong { color: #ff7f50; }
+.hint.wrong { color: $text-error; }
 """
 
 
@@ -50,32 +60,96 @@ class Dashboard(App[None]):
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(
-        self, runs_dir: Path, *, first: RunDirectory | None = None, wanted: str = "", seconds: float = 0.25
+        self,
+        runs_dir: Path,
+        *,
+        first: RunDirectory | None = None,
+        wanted: str = "",
+        seconds: float = 0.25,
+        settings: Settings | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """`first`: the run to begin with; `wanted`: a filter; `seconds` between two looks at a run's files."""
+        """`first`: the run to begin with; `wanted`: a filter; `seconds` between two looks at a run's files.
+
+        Without `settings` keys and theme are ours; without a `memory` nothing is remembered.
+        """
         super().__init__()
-        self.runs_screen = RunsScreen(runs_dir, wanted)
+        self.settings, self.memory = settings or Settings(), memory or Memory()
+        self._dress()
+        choose(self.settings.keys)
+        self.set_keymap({name: ",".join(keys) for name, keys in self.settings.keys.items()})
+        self.runs_screen = RunsScreen(runs_dir, wanted or self._filter_before(), self.memory)
         self.first, self.seconds = first, seconds
         self.requests = Requests()
 
+    def _filter_before(self) -> str:
+        """The filter of the last time, as far as it still is one."""
+        try:
+            parse(self.memory.layout.filter)
+        except UsageError:
+            return ""
+        return self.memory.layout.filter
+
+    def _dress(self) -> None:
+        """Put on the theme: without colours if that is asked for, else what was chosen last, here or in the settings."""
+        for theme in themes.own():
+            self.register_theme(theme)
+        layout, configured = self.memory.layout, self.settings.theme
+        chosen = layout.theme if layout.theme_before == configured else ""
+        self.theme = chosen if chosen in themes.names() else configured or themes.DEFAULT
+        if self.no_color:
+            self.theme = themes.PLAIN
+            self._filters = [themes.WithoutColour()]  # Textual's makes greys, or loses the cursor's row
+        palette.use(themes.palette_of(self.current_theme))
+
+    def _redress(self, theme: Theme) -> None:
+        """Another theme was chosen: its colours of charts and states, now and the next time."""
+        palette.use(themes.palette_of(theme))
+        self.memory.remember(theme=theme.name, theme_before=self.settings.theme)
+        for screen in self.screen_stack:
+            if isinstance(screen, DashboardScreen):
+                screen.recolour()
+
     def on_mount(self) -> None:
         """Begin with all runs, or with one."""
+        for note in (*self.settings.notes, self.memory.note):
+            if note:
+                self.notify(note, severity="warning", timeout=15, markup=False)
         self.push_screen(self.runs_screen)
         if self.first is not None:
             self.open_run(self.first)
+        self.set_interval(SAVE_SECONDS, self._save)
+        self.theme_changed_signal.subscribe(self, self._redress)
+
+    def _save(self) -> None:
+        if wrong := self.memory.save():
+            self.notify(wrong, severity="warning", timeout=8, markup=False)
+
+    def on_unmount(self) -> None:
+        """Keep what is to be found again."""
+        self.memory.save()
 
     def open_run(self, run: RunDirectory) -> None:
         """Show one run."""
-        self.push_screen(RunScreen(run, self.seconds))
+        self.push_screen(RunScreen(run, self.seconds, self.memory))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the keys do, by name, for the palette."""
+        """What the keys do, by name, for the palette; and the themes."""
         where = getattr(screen, "where", "")
         for key in KEYS:
             if where in key.where:
-                help_line = f"{key.help}  ({shown(key.key)})"
+                help_line = f"{key.help}  ({' '.join(map(shown, keys_of(key)))})"
                 yield SystemCommand(
                     key.label.capitalize(),
                     help_line,
                     lambda action=key.action: self.call_later(screen.run_action, action),
                 )
+        if not self.no_color:
+            yield SystemCommand("Theme", "other colours; they are remembered", self.search_themes)
+
+    def search_themes(self) -> None:
+        """Choose a theme by its name."""
+        self.search_commands(
+            [(name, lambda name=name: setattr(self, "theme", name)) for name in themes.names()],
+            placeholder="theme",
+        )

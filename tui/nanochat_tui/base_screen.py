@@ -36,6 +36,9 @@ class DashboardScreen(Screen[None]):
         """Show an answer for a few seconds."""
         self.notify(answer.text, severity="information" if answer.good else "error", timeout=8, markup=False)
 
+    def recolour(self) -> None:
+        """Other colours were chosen: whatever was written with those of `palette` is to be written again."""
+
     def action_back(self) -> None:
         """To the screen before."""
         self.dismiss()

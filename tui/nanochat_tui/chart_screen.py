@@ -67,7 +67,7 @@ class ChartScreen(DashboardScreen):
 
         def chosen(result: list[str] | None) -> None:
             if result is not None:
-                grid.extra = result
+                grid.extra = [*result, *(name for name in grid.extra if name not in names)]
                 grid.bring_up_to_date(grid.store)
 
         if names:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nanochat_framework.errors import UsageError
@@ -38,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=float, default=4.0, metavar="N", help="looks at a run's files a second (default 4)"
     )
+    parser.add_argument("--fresh", action="store_true", help="begin without the layout of the last time")
+    parser.add_argument(
+        "--keys", action="store_true", help="print the keys of all actions as a table for tui.toml, and end"
+    )
     parser.add_argument(
         "--plain", action="store_true", help="lines of text when something changed, instead of a screen"
     )
@@ -58,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--every {arguments.every:g}: at least 0.1 seconds")
     if arguments.once and not arguments.plain:
         raise UsageError("--once goes with --plain")
+    if arguments.keys:
+        return _keys()
     if arguments.plain:
         from nanochat_tui.plain import show
 
@@ -68,18 +76,54 @@ def run(arguments: argparse.Namespace) -> int:
     return _screen(arguments)
 
 
+def _keys() -> int:
+    """Print the table of keys as it is with the user's settings; what is wrong with them goes to stderr."""
+    with _extra():
+        from nanochat_tui.keymap import as_toml
+        from nanochat_tui.keys import choose
+        from nanochat_tui.settings import read_settings, settings_file
+
+    settings = read_settings(settings_file())
+    for note in settings.notes:
+        print(f"note: {note}", file=sys.stderr)
+    choose(settings.keys)
+    print(f"# {settings_file()}")
+    print(as_toml())
+    return 0
+
+
 def _screen(arguments: argparse.Namespace) -> int:
     from nanochat_framework.runs.directory import RunDirectory
 
     first = RunDirectory.find(arguments.runs_dir, arguments.run) if arguments.run else None
     if not (sys.stdin.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
         raise UsageError("the dashboard needs a terminal; `nanochat tui --plain` prints lines of text")
-    try:
+    with _extra():
         from nanochat_tui.app import Dashboard
+        from nanochat_tui.layout import Memory, layout_file
+        from nanochat_tui.settings import read_settings, settings_file
+
+    memory = Memory.read(layout_file(), fresh=arguments.fresh)
+    app = Dashboard(
+        arguments.runs_dir,
+        first=first,
+        wanted=arguments.filter,
+        seconds=1.0 / arguments.fps,
+        settings=read_settings(settings_file()),
+        memory=memory,
+    )
+    app.run()
+    if wrong := memory.save():
+        print(f"note: {wrong}", file=sys.stderr)
+    return app.return_code or 0
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Import what the extra `tui` brings, or tell how to get it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("textual", "rich"):
             raise
         raise UsageError("the dashboard needs the extra `tui`: pip install 'nanochat-framework[tui]'") from None
-    app = Dashboard(arguments.runs_dir, first=first, wanted=arguments.filter, seconds=1.0 / arguments.fps)
-    app.run()
-    return app.return_code or 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from nanochat_framework.runs.summary import RunSummary
 from nanochat_tui.charts.ticks import duration, short
-from nanochat_tui.palette import STATES
+from nanochat_tui.palette import sign
 from nanochat_tui.watch import seconds_left
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -32,7 +32,7 @@ def decimals(value: float | None, count: int = 4) -> str:
 
 def state(summary: RunSummary) -> str:
     """Sign and word."""
-    return f"{STATES.get(summary.state, STATES['unknown'])[0]} {summary.state}"
+    return f"{sign(summary.state)[0]} {summary.state}"
 
 
 def progress(summary: RunSummary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -17,6 +18,15 @@ class Key:
     help: str
     where: tuple[str, ...]
     footer: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a person's keymap calls it: its action, with what is handed to it, or its key, where one action has several."""
+        action, _, argument = self.action.partition("(")
+        if not argument:
+            return action
+        word = argument.rstrip(")").strip("'\"")
+        return f"{action}_{word if word.isidentifier() else self.key}"
 
 
 RUNS, RUN, COMPARE = ("runs",), ("run",), ("compare",)
@@ -77,9 +87,34 @@ KEYS = (
 )
 
 
+_chosen: dict[str, tuple[str, ...]] = {}
+
+
+def choose(keys: Mapping[str, tuple[str, ...]]) -> None:
+    """Have other keys than the table's, by the names of actions, from now on (checked by `keymap.checked`)."""
+    _chosen.clear()
+    _chosen.update(keys)
+
+
+def keys_of(key: Key) -> tuple[str, ...]:
+    """The keys of an action as they are now."""
+    return _chosen.get(key.name, (key.key,))
+
+
+def hint(name: str) -> str:
+    """The key of an action by its name, as people write it, for texts that tell which key to press."""
+    return shown(keys_of(next(key for key in KEYS if key.name == name))[0])
+
+
 def bindings(where: str) -> list[BindingType]:
-    """The table's part of one screen, as Textual takes it."""
-    return [Binding(key.key, key.action, key.label, show=key.footer) for key in KEYS if where in key.where]
+    """The table's part of one screen, as Textual takes it; by its id a binding gets the key that a person chose."""
+    return [Binding(key.key, key.action, key.label, show=key.footer, id=key.name) for key in KEYS if where in key.where]
+
+
+def help_rows(where: str) -> list[tuple[str, str]]:
+    """The table's part of one screen, to be read: key and what it does."""
+    rows = [(" ".join(map(shown, keys_of(key))), key.help) for key in KEYS if where in key.where]
+    return [*rows, ("ctrl+p", "all of this by name, and the themes"), ("tab", "to the next part")]
 
 
 def shown(key: str) -> str:
@@ -97,9 +132,3 @@ def shown(key: str) -> str:
         "down": "↓",
     }
     return names.get(key, key)
-
-
-def help_rows(where: str) -> list[tuple[str, str]]:
-    """The table's part of one screen, to be read: key and what it does."""
-    rows = [(shown(key.key), key.help) for key in KEYS if where in key.where]
-    return [*rows, ("ctrl+p", "all of this by name"), ("tab", "to the next part")]

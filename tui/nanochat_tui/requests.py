@@ -15,6 +15,7 @@ from nanochat_framework.runs.control import Request, checked_settings, send
 from nanochat_framework.runs.controller import Outcome, PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import listens, liveness, read_status
+from nanochat_tui.keys import hint
 
 SET_BEFORE_RESUME = ("queued", "stopped", "released", "failed", "lost")
 """States in which `set` waits for the run's next attempt."""
@@ -91,8 +92,8 @@ class Requests:
                 return Answer(f"{run.name} is {state}; what was set counts {when}", True)
         except OSError as error:
             raise UsageError(f"{run.control}: cannot be written ({error.strerror})") from None
-        hint = "; u goes on with it" if state not in ("finished", "queued", "unknown") else ""
-        raise UsageError(f"{command}: {run.name} is {state}{hint}")
+        more = f"; {hint('resume')} goes on with it" if state not in ("finished", "queued", "unknown") else ""
+        raise UsageError(f"{command}: {run.name} is {state}{more}")
 
     def start(self, label: str, arguments: Sequence[str]) -> None:
         """Start a `nanochat` command that detaches a training."""

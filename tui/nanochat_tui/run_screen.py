@@ -19,9 +19,11 @@ from nanochat_tui.chart_screen import ChartScreen
 from nanochat_tui.chart_specs import others
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.charts.view import View
+from nanochat_tui.charts.widget import Chart
 from nanochat_tui.feed import RunFeed, event_line
-from nanochat_tui.keys import bindings
-from nanochat_tui.palette import STATES
+from nanochat_tui.keys import KEYS, bindings
+from nanochat_tui.layout import Memory
+from nanochat_tui.palette import palette, sign
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.system.pane import SystemPane
 
@@ -37,12 +39,15 @@ class RunScreen(ChartScreen, SteeringScreen):
     AUTO_FOCUS = ""
     where = "run"
 
-    def __init__(self, run: RunDirectory, seconds: float) -> None:
+    def __init__(self, run: RunDirectory, seconds: float, memory: Memory) -> None:
+        """`seconds` between two looks; the tab and how charts are drawn are remembered."""
         super().__init__()
         self.run = run
         self.seconds = seconds
         self.feed = RunFeed(run)
-        self._view = View()
+        self._memory, layout = memory, memory.layout
+        self._first_tab = layout.tab if any(key.action == f"tab('{layout.tab}')" for key in KEYS) else "charts"
+        self._view = View(axis=layout.axis, smoothing=layout.smoothing)
         self._shown: dict[str, object] = {}
         self._log_filter = ""
 
@@ -50,7 +55,7 @@ class RunScreen(ChartScreen, SteeringScreen):
         """Two lines of heading, five tabs, keys."""
         yield Static(id="heading", markup=False)
         yield Static(id="figures", markup=False)
-        with TabbedContent(initial="charts"):
+        with TabbedContent(initial=self._first_tab):
             with TabPane("Charts", id="charts"):
                 yield ChartGrid(view=self._view)
             with TabPane("Log", id="log"):
@@ -74,6 +79,8 @@ class RunScreen(ChartScreen, SteeringScreen):
         """Begin to look."""
         self.query_one("#log-filter").display = False
         self.query_one(Tabs).can_focus = False  # the arrows are the charts'
+        charts = self.query_one("#charts-grid", ChartGrid)
+        charts.extra, charts.log_scale = list(self._memory.layout.metrics), self._memory.layout.log_scale
         self.look()
         self.set_interval(self.seconds, self.look)
 
@@ -89,20 +96,44 @@ class RunScreen(ChartScreen, SteeringScreen):
             return
         self._headings()
         self._tabs()
+        self._remember()
         if more:
             self.set_timer(CATCH_UP_SECONDS, self.look)
 
+    def _remember(self) -> None:
+        charts = self.query_one("#charts-grid", ChartGrid)
+        self._memory.remember(
+            tab=self.query_one(TabbedContent).active,
+            metrics=tuple(charts.extra),
+            axis=self._view.axis,
+            smoothing=self._view.smoothing,
+            log_scale=charts.log_scale,
+        )
+
+    async def action_quit(self) -> None:
+        """Leave; what a key changed a moment ago is remembered, too."""
+        self._remember()
+        await super().action_quit()
+
+    def recolour(self) -> None:
+        """Write everything again, in other colours."""
+        self._shown.clear()
+        self.query_one(SystemPane).forget()
+        self.look()
+        for chart in self.query(Chart):
+            chart.refresh()
+
     def _headings(self) -> None:
         run = self.feed.summary
-        sign, colour = STATES.get(run.state, STATES["unknown"])
-        heading = Text.assemble(f" {run.name}  ", (f"{sign} {run.state}", colour), f"  {formats.progress(run)}")
+        mark, style = sign(run.state)
+        heading = Text.assemble(f" {run.name}  ", (f"{mark} {run.state}", style), f"  {formats.progress(run)}")
         if run.state == "lost" and run.heartbeat:
             heading.append(f"  last sign {age(time.time() - run.heartbeat)} ago")
         left = formats.left(run)
         heading.append(f"  ETA {left}" if left != "-" else "")
         alerts = sum(event.get("kind") == "alert" for event in self.feed.events)
         if alerts:
-            heading.append(f"  ! {alerts} alert{'s' * (alerts > 1)}", STATES["lost"][1])
+            heading.append(f"  ! {alerts} alert{'s' * (alerts > 1)}", palette().alert)
         figures = [
             f"loss {formats.decimals(run.loss)}",
             f"held-out {formats.decimals(run.eval_loss)}" if run.eval_loss is not None else "",

@@ -20,8 +20,9 @@ from nanochat_tui.compare.screen import CompareScreen
 from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
 from nanochat_tui.formats import COLUMNS, Column, columns
-from nanochat_tui.keys import bindings
-from nanochat_tui.palette import CURVES, SIGNS, STATES
+from nanochat_tui.keys import bindings, hint
+from nanochat_tui.layout import Memory
+from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.watch import FIELDS, RunsWatch
 
@@ -35,15 +36,17 @@ class RunsScreen(SteeringScreen):
     BINDINGS = bindings("runs")
     where = "runs"
 
-    def __init__(self, runs_dir: Path, wanted: str = "") -> None:
+    def __init__(self, runs_dir: Path, wanted: str, memory: Memory) -> None:
+        """`wanted`: a filter; order and filter are remembered."""
         super().__init__()
+        self._memory = memory
         self.listing = RunsWatch(runs_dir)
         self.filter_text = wanted
         self._filter = parse(wanted)
         self.marks = Marks()
-        self._sort: Column | None = None
+        self._sort = next((column for column in COLUMNS if column.name == memory.layout.sort), None)
         """None: those that train first, then the newest."""
-        self._reverse = False
+        self._reverse = memory.layout.reverse
         self._shown: list[tuple[str, tuple[str, ...]]] = []
         self._columns: tuple[object, ...] = ()
 
@@ -93,6 +96,9 @@ class RunsScreen(SteeringScreen):
 
     def show_runs(self) -> None:
         """Bring the table up to date, cell by cell where the order is the same."""
+        self._memory.remember(
+            sort=self._sort.name if self._sort else "", reverse=self._reverse, filter=self.filter_text
+        )
         table, runs, wanted = self.query_one(DataTable), self.ordered(), columns(self.size.width)
         name_width = self._name_width(wanted)
         heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
@@ -109,6 +115,11 @@ class RunsScreen(SteeringScreen):
         self._shown = rows
         self._heading(runs)
 
+    def recolour(self) -> None:
+        """The states' colours are others."""
+        self._columns = ()
+        self.show_runs()
+
     def _text(self, column: Column, run: RunSummary) -> str:
         """A cell's text; a marked run has its sign before its name."""
         if column.name != "name" or not self.marks:
@@ -120,7 +131,7 @@ class RunsScreen(SteeringScreen):
         cell = _cell(column, text, state, name_width)
         place = self.marks.place(path) if column.name == "name" else None
         if place is not None:
-            cell.stylize(f"bold {CURVES[place]}", 0, 1)
+            cell.stylize(f"bold {palette().curves[place]}", 0, 1)
         return cell
 
     def _name_width(self, wanted: list[Column]) -> int:
@@ -156,7 +167,7 @@ class RunsScreen(SteeringScreen):
     def _heading(self, runs: list[RunSummary]) -> None:
         counts = Counter(run.state for run in self.listing.runs)
         states = "  ".join(
-            f"{STATES[state][0]} {count} {state}" for state, count in sorted(counts.items()) if state in STATES
+            f"{sign(state)[0]} {count} {state}" for state, count in sorted(counts.items()) if state in STATE_SIGNS
         )
         total = len(self.listing.runs)
         shown = "" if len(runs) == total else f"{len(runs)} of "
@@ -170,9 +181,9 @@ class RunsScreen(SteeringScreen):
         nothing.display = not runs
         if not runs:
             why = (
-                f"No run is like {self.filter_text!r}; esc shows all."
+                f"No run is like {self.filter_text!r}; {hint('back')} shows all."
                 if self.listing.runs
-                else "No runs yet. n starts one."
+                else f"No runs yet. {hint('new')} starts one."
             )
             nothing.update(why)
 
@@ -302,7 +313,7 @@ def _live_first(run: RunSummary) -> tuple[object, ...]:
 
 
 def _cell(column: Column, text: str, state: str, name_width: int) -> Text:
-    style = STATES.get(state, STATES["unknown"])[1] if column.name == "state" else ""
+    style = sign(state)[1] if column.name == "state" else ""
     width = name_width if column.name == "name" else column.width
     cell = Text(text, style=style, justify="right" if column.right else "left", no_wrap=True, overflow="ellipsis")
     cell.truncate(width, overflow="ellipsis")

@@ -13,6 +13,7 @@ from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_
 from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.dialogs import Ask, Prompt
+from nanochat_tui.keys import hint
 from nanochat_tui.requests import Answer
 
 
@@ -61,9 +62,10 @@ class SteeringScreen(DashboardScreen):
         if not listens(status):
             self._ask("stop")
             return
-        question = f"Take {run.name} out of the queue? u starts it."
+        again = hint("resume")
+        question = f"Take {run.name} out of the queue? {again} starts it."
         if liveness(status) != "queued":
-            question = f"Stop {run.name} after the present step? It writes a checkpoint, and u goes on with it."
+            question = f"Stop {run.name} after the present step? It writes a checkpoint, and {again} goes on with it."
         self.app.push_screen(Ask(question), lambda yes: self._ask("stop") if yes else None)
 
     def action_settings(self) -> None:

@@ -15,6 +15,10 @@ def _character(dots: int) -> str:
 CHARACTERS = [_character(dots) for dots in range(256)]
 
 
+DASHES = ("1", "11111000", "1000", "1111110010", "10", "111100", "11000000")
+"""Which columns of dots a line has, over and over, where lines are told apart without colours; by the curve's number."""
+
+
 class Canvas:
     """`width` x `height` cells; dots are addressed from the top left. What lies outside is left out."""
 
@@ -44,6 +48,12 @@ class Canvas:
             here = y0 + slope * (max(x - 0.5, x0) - x0)
             there = y0 + slope * (min(x + 0.5, x1) - x0)
             self.vertical(x, round(min(here, there)), round(max(here, there)))
+
+    def dash(self, pattern: str) -> None:
+        """Keep only the columns whose place in the pattern, again and again, is a 1."""
+        for x in range(len(self.columns)):
+            if pattern[x % len(pattern)] == "0":
+                self.columns[x] = 0
 
     def rows(self) -> list[bytearray]:
         """A byte a cell, see `CHARACTERS`, row by row; work is done for cells with dots only."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from nanochat_tui.charts import ticks
-from nanochat_tui.charts.canvas import CHARACTERS, Canvas
+from nanochat_tui.charts.canvas import CHARACTERS, DASHES, Canvas
 from nanochat_tui.charts.pyramid import MinMaxPyramid
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
@@ -108,8 +108,12 @@ def draw(
     title: str,
     log: bool = False,
     span: tuple[float, float] | None = None,
+    dashed: bool = False,
 ) -> Picture:
-    """The chart in `width` x `height` cells; `span` is the whole x axis where it is more than these curves have."""
+    """The chart in `width` x `height` cells; `span` is the whole x axis where it is more than these curves have.
+
+    `dashed`: lines are told apart by their dashes, for screens without colours.
+    """
     if width < 1 or height < 1:
         return Picture([[] for _ in range(max(height, 0))])
     low, high = view.zoom or span or whole_span(curves, view)
@@ -117,7 +121,7 @@ def draw(
         low, high = low - 0.5, high + 0.5
     full = height >= _FULL_HEIGHT and width >= _FULL_WIDTH
     plot_height = height - (3 if full else 1)
-    heading = [_heading(curves, width, view, title)]
+    heading = [_heading(curves, width, view, title, dashed)]
     if plot_height < 1:
         return Picture(heading)
     labels = _end_labels(curves, view, width) if full else []
@@ -133,6 +137,8 @@ def draw(
     if scale:
         for layer in layers:
             layer.canvas = _trace(layer, scale, plot_width, plot_height, (low, high))
+            if dashed and layer.role.startswith("line.") and not layer.sign:
+                layer.canvas.dash(_dashes(layer.role))
         rows = _composed(layers, plot_width, plot_height, _cursor_cell(view, (low, high), plot_width))
         end_rows = _label_rows(curves, labels, scale, view, plot_height)
     holes = {column.x // 2 for layer in layers for column in layer.columns if column.holes}
@@ -178,7 +184,20 @@ def _value(curve: Curve, view: View) -> float | None:
     return None if index is None else values[index]
 
 
-def _heading(curves: Sequence[Curve], width: int, view: View, title: str) -> list[Piece]:
+def _dashes(role: str) -> str:
+    """The dashes of a curve, by its role."""
+    return DASHES[int(role.partition(".")[2]) % len(DASHES)]
+
+
+def _piece_of_line(role: str) -> str:
+    """A few cells of a curve's line, for the legend."""
+    canvas = Canvas(5, 1)
+    canvas.line(0, 2, 9, 2)
+    canvas.dash(_dashes(role))
+    return "".join(CHARACTERS[dots] for dots in canvas.rows()[0]) + " "
+
+
+def _heading(curves: Sequence[Curve], width: int, view: View, title: str, dashed: bool) -> list[Piece]:
     """Title on the left; on the right the newest values, or those at the cursor."""
     note = "" if view.cursor is None else f"  {view.axis} {_place(view, view.cursor)}"
     found = []
@@ -192,6 +211,8 @@ def _heading(curves: Sequence[Curve], width: int, view: View, title: str) -> lis
         values = [(f"  {value}", role) for _, value, role in found]
     while values and sum(len(text) for text, _ in values) > room:
         values.pop()
+    if dashed and len(values) > 1 and sum(len(text) + 6 for text, _ in values) <= room:
+        values = [(f"  {_piece_of_line(role)}{text[2:]}", role) for text, role in values]
     space = room - sum(len(text) for text, _ in values)
     pieces = [(title[:width], "title"), (" " * max(space, 0), "blank")]
     return [*pieces, *([(note, "note")] if note and space >= 0 else []), *values]

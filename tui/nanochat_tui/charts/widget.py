@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,33 +15,27 @@ from textual.widget import Widget
 
 from nanochat_tui.charts.picture import Curve, Picture, draw
 from nanochat_tui.charts.view import View
-from nanochat_tui.palette import ALERT, CURVES, FAINT
+from nanochat_tui.palette import Palette, palette
 
 ZOOM_STEP = 0.7
 
 
-def _styles() -> dict[str, Style]:
-    styles = {
-        "title": Style(bold=True),
-        "note": Style(color="#c8ccd2"),
-        "axis": Style(color=FAINT),
-        "alert": Style(color=ALERT, bold=True),
-        "cursor": Style(color="#c8ccd2"),
-        "blank": Style(),
-    }
-    for number, colour in enumerate(CURVES):
-        styles[f"line.{number}"] = Style(color=colour)
-        styles[f"faint.{number}"] = Style(color=_faint(colour))
+@cache
+def _styles(colours: Palette) -> dict[str, Style]:
+    """Role of a piece -> its style."""
+    named = {"title": "bold", "note": colours.note, "axis": colours.faint, "alert": f"bold {colours.alert}"}
+    styles = {role: Style.parse(words) for role, words in named.items()}
+    styles |= {"cursor": styles["note"], "blank": Style()}
+    for number, colour in enumerate(colours.curves):
+        styles[f"line.{number}"] = Style.parse(colour)
+        styles[f"faint.{number}"] = Style.parse("dim" if colours.plain else _faint(colour, colours.background))
     return styles
 
 
-def _faint(colour: str) -> str:
-    """The colour on its way to a dark background."""
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(0.42 * part + 0.58 * 0x1C):02x}" for part in parts)
-
-
-_STYLES = _styles()
+def _faint(colour: str, background: str) -> str:
+    """The colour on its way to the background."""
+    pairs = [(int(colour[i : i + 2], 16), int(background[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(0.42 * part + 0.58 * behind):02x}" for part, behind in pairs)
 
 
 class Chart(Widget, can_focus=True):
@@ -112,15 +107,16 @@ class Chart(Widget, can_focus=True):
                 title=self.title + (" (log)" if self.log_scale else ""),
                 log=self.log_scale,
                 span=self._span(),
+                dashed=palette().plain,
             )
         return self._picture
 
     def render_line(self, y: int) -> Strip:
         """One row, in Textual's terms."""
         rows = self.picture().rows
-        base = self.rich_style
+        base, styles = self.rich_style, _styles(palette())
         pieces = rows[y] if y < len(rows) else []
-        strip = Strip([Segment(text, base + _STYLES[role]) for text, role in pieces if text])
+        strip = Strip([Segment(text, base + styles[role]) for text, role in pieces if text])
         return strip.adjust_cell_length(self.size.width, base)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:

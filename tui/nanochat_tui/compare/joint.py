@@ -10,7 +10,7 @@ from nanochat_tui.chart_specs import ChartSpec, single
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.view import View
 from nanochat_tui.feed import MetricStore, RunFeed
-from nanochat_tui.palette import CURVES, SIGNS
+from nanochat_tui.palette import SIGNS, palette
 
 _BETWEEN = "\0"
 """Between a metric's name and the place of its run."""
@@ -39,7 +39,7 @@ class Compared:
     @property
     def colour(self) -> str:
         """Its colour everywhere."""
-        return CURVES[self.place]
+        return palette().curves[self.place]
 
 
 class JointStore(MetricStore):

@@ -18,6 +18,7 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.chart_screen import ChartScreen
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.charts.view import View
+from nanochat_tui.charts.widget import Chart
 from nanochat_tui.compare.joint import Compared, CompareGrid, JointStore, metric_names
 from nanochat_tui.compare.tables import config_rows, fill, metric_rows
 from nanochat_tui.compare.texts import side_by_side
@@ -94,6 +95,14 @@ class CompareScreen(ChartScreen):
         self.query_one(Tabs).can_focus = False  # the arrows are the charts'
         self.look()
         self.set_interval(self.seconds, self.look)
+
+    def recolour(self) -> None:
+        """Write everything again, in other colours."""
+        self._shown.clear()
+        self._compared = (None, 0.0)
+        self.look()
+        for chart in self.query(Chart):
+            chart.refresh()
 
     def look(self) -> None:
         """Read a little of each run, show what changed; at once again if there is more."""

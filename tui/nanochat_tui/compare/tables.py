@@ -10,7 +10,7 @@ from textual.widgets import DataTable
 from nanochat_framework.runs.compare import Comparison, best, shown
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.joint import Compared
-from nanochat_tui.palette import GOOD
+from nanochat_tui.palette import palette
 
 LONGEST_CELL = 40
 BEST = "▸"
@@ -29,7 +29,9 @@ def metric_rows(found: Comparison) -> list[Row]:
     for name, values in found.metrics.items():
         marked = best(name, values)
         cells = [
-            Text(f"{BEST} {_figure(name, value)}", f"bold {GOOD}") if place in marked else Text(_figure(name, value))
+            Text(f"{BEST} {_figure(name, value)}", f"bold {palette().good}")
+            if place in marked
+            else Text(_figure(name, value))
             for place, value in enumerate(values)
         ]
         rows.append((name, tuple(cells)))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_tui.palette import ALERT
+from nanochat_tui.palette import palette
 
 MOST_ALERTS = 20
 """So many are listed, the newest; all of them stand among the events."""
@@ -59,8 +59,10 @@ def described(events: Iterable[Mapping[str, Any]], section: Mapping[str, Any]) -
         said = Text(" ".join(str(event.get("message", "")).split()))
         if words := rule(kind, section):
             said.append(f"\nrule: {words}", "dim")
-        table.add_row(_clock(event.get("time")), Text(f"step {'-' if step is None else step}"), Text(kind, ALERT), said)
-    return Group(Text(f"! {len(alerts)} alert{'s' * (len(alerts) != 1)}", f"bold {ALERT}"), table)
+        table.add_row(
+            _clock(event.get("time")), Text(f"step {'-' if step is None else step}"), Text(kind, palette().alert), said
+        )
+    return Group(Text(f"! {len(alerts)} alert{'s' * (len(alerts) != 1)}", f"bold {palette().alert}"), table)
 
 
 def _clock(at: Any) -> str:

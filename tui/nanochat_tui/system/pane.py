@@ -16,7 +16,7 @@ from nanochat_tui.chart_specs import system
 from nanochat_tui.charts.view import View
 from nanochat_tui.feed import MetricStore, RunFeed
 from nanochat_tui.formats import bar
-from nanochat_tui.palette import ALERT, GOOD
+from nanochat_tui.palette import palette
 from nanochat_tui.system.alerts import described, monitor_section
 from nanochat_tui.system.figures import Figure, figures
 from nanochat_tui.system.live import LiveReader
@@ -62,6 +62,10 @@ class SystemPane(VerticalScroll):
     def on_resize(self) -> None:
         """Side by side where there is room."""
         self.set_class(self.size.width >= SIDE_BY_SIDE, "wide")
+        self.forget()
+
+    def forget(self) -> None:
+        """Write everything again the next time."""
         self._shown = ()
 
     def bring_up_to_date(self, feed: RunFeed) -> None:
@@ -130,7 +134,7 @@ def _lines(source: str, found: list[Figure], width: int) -> Text:
     for figure in found:
         text.append(f"{figure.name if figure.name != before else '':<8}", "bold")
         text.append(f"{figure.part:<8} ", "dim")
-        colour = ALERT if figure.full else GOOD
+        colour = palette().alert if figure.full else palette().good
         if bar_width >= 4:
             text.append(bar(figure.share, bar_width) if figure.share is not None else " " * bar_width, colour)
         text.append(f" {'! ' * figure.full}{figure.text}\n", colour if figure.full else "")

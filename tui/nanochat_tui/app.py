@@ -14,6 +14,7 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui import palette, themes
 from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.chat.screen import ChatScreen
 from nanochat_tui.filters import parse
 from nanochat_tui.keys import KEYS, choose, keys_of, shown
 from nanochat_tui.layout import Memory
@@ -132,6 +133,10 @@ class Dashboard(App[None]):
     def open_run(self, run: RunDirectory) -> None:
         """Show one run."""
         self.push_screen(RunScreen(run, self.seconds, self.memory))
+
+    def talk_to(self, model: Path, run: RunDirectory | None = None) -> None:
+        """Load a model and talk to it."""
+        self.push_screen(ChatScreen(model, run))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the keys do, by name, for the palette; and the themes."""

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,8 @@ GRACE_SECONDS = 2.0
 PROGRESS_SECONDS = 0.2
 """How often a command says how far it is."""
 LONGEST_LINE = 16 * 1024 * 1024
+KEPT_LINES = 1000
+"""Of standard error: a command may run for days."""
 
 
 class Command:
@@ -31,7 +34,7 @@ class Command:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._errors: list[str] = []
+        self._errors: deque[str] = deque(maxlen=KEPT_LINES)
         self._reading = asyncio.create_task(self._read_errors())
 
     @classmethod
@@ -58,7 +61,7 @@ class Command:
 
     @property
     def narration(self) -> Sequence[str]:
-        """The lines of its standard error so far."""
+        """The lines of its standard error so far, the last KEPT_LINES."""
         return self._errors
 
     @property

@@ -112,6 +112,31 @@ class Choose(ModalScreen[list[str] | None]):
         self.dismiss(None)
 
 
+class Pick(ModalScreen[int | None]):
+    """One of many lines: its place; None if it was given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "give_up", "back")]
+
+    def __init__(self, title: str, lines: list[str]) -> None:
+        super().__init__()
+        self.title_text, self.lines = title, lines
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        with Vertical(classes="dialog tall"):
+            yield Static(self.title_text, classes="heading", markup=False)
+            yield OptionList(*self.lines, markup=False)
+            yield Static("enter: this one    esc: none", classes="hint", markup=False)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Close with it."""
+        self.dismiss(event.option_index)
+
+    def action_give_up(self) -> None:
+        """Close without."""
+        self.dismiss(None)
+
+
 class Help(ModalScreen[None]):
     """The keys."""
 

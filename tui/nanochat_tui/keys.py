@@ -30,6 +30,7 @@ class Key:
 
 
 RUNS, RUN, COMPARE = ("runs",), ("run",), ("compare",)
+CHAT = ("chat",)
 BOTH = RUNS + RUN
 CHARTS = RUN + COMPARE
 ALL = BOTH + COMPARE
@@ -58,6 +59,7 @@ KEYS = (
     Key("C", "compare", "compare", "compare the marked runs (2 to 7)", RUNS, footer=True),
     Key("s", "sort", "sort", "sort by the next column", RUNS, footer=True),
     Key("S", "reverse", "turn round", "turn the order round", RUNS),
+    Key("g", "chat", "talk", "go on from texts or chat, with a checkpoint of the run or any model file", BOTH),
     Key("t", "tag", "tag", "add and remove tags", BOTH),
     Key("D", "delete", "delete", "delete the run and everything in it (asks first)", RUNS),
     Key("1", "tab('charts')", "charts", "the charts", RUN),
@@ -84,6 +86,24 @@ KEYS = (
     Key("m", "metrics", "metrics", "choose the metrics that have a chart", CHARTS, footer=True),
     Key("question_mark", "help", "help", "these keys", ALL, footer=True),
     Key("q", "quit", "quit", "leave; no training notices", ALL, footer=True),
+    Key("enter", "send", "send", "send what is typed; where nothing is, go on from the last text", CHAT, footer=True),
+    Key("ctrl+n", "new_line", "new line", "a new line in what is typed", CHAT, footer=True),
+    Key("escape", "leave", "stop, back", "stop the present answer, else back (the model is let go)", CHAT, footer=True),
+    Key("ctrl+t", "other_mode", "mode", "from going on from texts to chat, and back", CHAT, footer=True),
+    Key(
+        "ctrl+s",
+        "sampling",
+        "settings",
+        "temperature, top-k and all else that says how text is drawn",
+        CHAT,
+        footer=True,
+    ),
+    Key("ctrl+r", "again", "again", "the last answer once more, with the next seed", CHAT, footer=True),
+    Key("ctrl+o", "other_model", "model", "another checkpoint or model file; what was said stays", CHAT, footer=True),
+    Key("ctrl+l", "anew", "anew", "begin anew", CHAT),
+    Key("pageup", "page(-1)", "page up", "turn back a page of the talk", CHAT),
+    Key("pagedown", "page(1)", "page down", "turn a page on", CHAT),
+    Key("f1", "keys", "help", "these keys", CHAT, footer=True),
 )
 
 
@@ -126,6 +146,8 @@ def shown(key: str) -> str:
         "minus": "-",
         "equals_sign": "=",
         "escape": "esc",
+        "pageup": "page up",
+        "pagedown": "page down",
         "left": "←",
         "right": "→",
         "up": "↑",

@@ -12,6 +12,7 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.chat.choosing import choose_model
 from nanochat_tui.dialogs import Ask, Prompt
 from nanochat_tui.keys import hint
 from nanochat_tui.requests import Answer
@@ -120,6 +121,11 @@ class SteeringScreen(DashboardScreen):
 
         hint = "e.g. tiny-cpu --run first --set train.steps=2000   (it goes on when the dashboard is closed)"
         self.app.push_screen(Prompt("nanochat train ...", hint, check=words), answered)
+
+    def action_chat(self) -> None:
+        """Talk to a model: one of the run, or any."""
+        run = self.target()
+        choose_model(self.app, run, lambda path: self.dashboard.talk_to(path, run))
 
     def action_tag(self) -> None:
         """Ask for tags to add and to remove."""

@@ -1,0 +1,1 @@
+"""Talking to a model from the dashboard: `nanochat generate --requests` in a process of its own."""

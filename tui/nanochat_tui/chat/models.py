@@ -1,0 +1,33 @@
+"""Which models there are to talk to: the checkpoints of a run, newest first, and any file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.checkpoint_manifest import recorded_size, recorded_step
+from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.directory import RunDirectory
+from nanochat_tui.charts.ticks import short
+
+
+def checkpoints(run: RunDirectory) -> list[tuple[str, Path]]:
+    """(line, folder) of a run's checkpoints by step, the newest first; `best` before others of its step."""
+    store = CheckpointStore(run.checkpoints)
+    named = [(recorded_step(store.path(name)), store.path(name)) for name in ("best", "final")]
+    found = [(step, path) for step, path in named if step is not None] + store.steps()
+    found.sort(key=lambda each: each[0], reverse=True)
+    return [(f"{path.name:<16} step {step:>9,}   {short(recorded_size(path)):>6}B", path) for step, path in found]
+
+
+def existing(text: str) -> Path:
+    """The path that a person typed. Raises UsageError where nothing is there."""
+    path = Path(text.strip()).expanduser()
+    if not text.strip() or not path.exists():
+        raise UsageError(f"{text.strip() or 'nothing was typed'}: no such file or folder")
+    return path
+
+
+def title(path: Path) -> str:
+    """How a model is called: run and checkpoint, else the file."""
+    return f"{path.parent.parent.name}  {path.name}" if path.parent.name == "checkpoints" else path.name

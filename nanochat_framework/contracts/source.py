@@ -7,10 +7,15 @@
             self.path = Path(config.path)
 
         def documents(self):
-            for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+            try:
+                lines = self.path.read_bytes().splitlines()
+            except OSError as error:
+                raise UsageError(f"{self.path}: {error.strerror}") from None
+            for number, line in enumerate(lines, start=1):
                 yield Document(name=f"{self.path}:{number}", group=str(number), data=line)
 
-registered with `registrar.source("vendor/lines", ..., yields="documents")`.
+registered with `registrar.source("vendor/lines", ..., yields="documents", example=".example:write")`: a function that writes
+small files, so that the contract suite can compare what comes out with what went in (`testing.example_files`).
 """
 
 from __future__ import annotations

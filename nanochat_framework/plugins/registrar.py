@@ -146,15 +146,26 @@ class Registrar:
         )
 
     def source(
-        self, name: str, *, config: str, factory: str, summary: str, yields: str, on_every_machine: bool = False
+        self,
+        name: str,
+        *,
+        config: str,
+        factory: str,
+        summary: str,
+        yields: str,
+        example: str | None = None,
+        on_every_machine: bool = False,
     ) -> None:
         """Where data comes from; `yields` is "documents" (text to prepare) or "tokens" (ready to train on).
 
+        `example` names a function that writes small files for the contract suite to read; see `testing.example_files`.
         `on_every_machine`: it yields documents without settings or downloads, for commands that need some text.
         """
         if yields not in ("documents", "tokens"):
             raise ValueError(f"source {name!r}: yields must be 'documents' or 'tokens', not {yields!r}")
         traits: dict[str, Any] = {"yields": yields, "on_every_machine": on_every_machine}
+        if example is not None:
+            traits["example"] = self._absolute(example)
         self.register("source", name, config=config, factory=factory, summary=summary, **traits)
 
     def callback(self, name: str, *, config: str, factory: str, summary: str) -> None:

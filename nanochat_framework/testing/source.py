@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import contextmanager
+from itertools import accumulate, chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
@@ -12,6 +16,7 @@ import numpy as np
 
 from nanochat_framework.contracts.source import Document, DocumentSource, TokenSource
 from nanochat_framework.errors import UsageError
+from nanochat_framework.testing.example_files import Content, has_example, written
 from nanochat_framework.testing.subject import Subject
 from nanochat_framework.testing.suite import law
 
@@ -77,6 +82,53 @@ def documents_come_again(subject: Subject) -> None:
         assert _seen(other) == first, "two iterators that run at the same time disturb each other"
 
 
+def documents_are_what_its_files_hold(subject: Subject) -> None:
+    """What its files hold comes out: each text one document, in order, byte for byte."""
+    documents(subject)
+    with _example(subject) as (config, texts, _):
+        found = [document.data[:] for document in subject.build(config).documents()]
+    expected = [str(text).encode() for text in texts]
+    assert len(found) == len(expected), f"of files with {len(expected)} documents it yields {len(found)}"
+    for data, text in zip(found, expected, strict=True):
+        assert data == text, f"{text!r} comes out as {data!r}"
+
+
+def files_that_are_gone_are_refused(subject: Subject) -> None:
+    """Where its files are gone it raises a UsageError of one line, when it is built or when it is read."""
+    with _example(subject) as (config, _, folder):
+        for path in folder.iterdir():
+            shutil.rmtree(path)
+        try:
+            source = subject.build(config, **({} if _is_of_documents(subject) else {"vocab_size": VOCAB_SIZE}))
+            found = list(source.documents()) if _is_of_documents(subject) else source.train()
+        except UsageError as error:
+            assert "\n" not in str(error), f"the refusal has several lines: {str(error)!r}"
+            return
+    raise AssertionError(f"it yields {len(found)} {subject.component.traits['yields']} of files that are gone")
+
+
+def tokens_are_what_its_files_hold(subject: Subject) -> None:
+    """What its files hold comes out: `train` is all ids of all documents in order, and starts are where they start."""
+    tokens(subject)
+    with _example(subject) as (config, found, _):
+        source = subject.build(config, vocab_size=VOCAB_SIZE)
+        ids, starts = source.train(), source.train_starts()
+        expected = [*chain.from_iterable(found)]
+        assert ids.tolist() == expected, f"of {expected} it has {ids.tolist()}"
+        begins = [0, *accumulate(map(len, found))][:-1]
+        assert starts is None or starts.tolist() == begins, f"documents start at {begins}, it says {starts.tolist()}"
+
+
+@contextmanager
+def _example(subject: Subject) -> Iterator[tuple[Any, list[Content], Path]]:
+    """The configuration of new files, what is in them, and the folder they are in. Raises SkipTest without an example."""
+    if not has_example(subject.component):
+        raise SkipTest("it is registered without an example")
+    with TemporaryDirectory(prefix="nanochat-contract-") as folder:
+        settings, contents = written(subject.component, Path(folder))
+        yield subject.selected({**subject.settings, **settings}).config, contents, Path(folder)
+
+
 def tokens_are_ids(subject: Subject) -> None:
     """`train` and `validation` are one-dimensional ids, unsigned and below vocab_size; there are some to train on."""
     source = tokens(subject)
@@ -138,6 +190,9 @@ LAWS = tuple(
             the_factory_builds_the_contract,
             documents_are_complete,
             documents_come_again,
+            documents_are_what_its_files_hold,
+            files_that_are_gone_are_refused,
+            tokens_are_what_its_files_hold,
             tokens_are_ids,
             tokens_come_again,
             starts_and_scores_fit,

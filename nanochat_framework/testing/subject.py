@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 from unittest import SkipTest
 
@@ -16,6 +20,7 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.model.describe import Place
 from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.testing.example_files import has_example, written
 
 PLACE = Place("blocks.0.part.", dim=32, n_layers=2, max_seq_len=64, layer=0)
 """Where parts of models are built for the suite."""
@@ -28,7 +33,7 @@ class Subject:
     `settings` holds at least what has no default. Where an author gives none, they are the examples of the fields
     (`Field(examples=[4], ...)`), or that of the whole table, where fields must go together
     (`model_config = {"json_schema_extra": {"examples": [{...}]}}`); a field that selects a component gets the first
-    of that kind.
+    of that kind. A source that is registered with an example gets files of its own format, which live as long as the subject.
     """
 
     component: Component
@@ -37,9 +42,19 @@ class Subject:
 
     @classmethod
     def of(cls, kind: str, name: str, registry: Registry, settings: Mapping[str, Any] | None = None) -> Subject:
-        """The component of that name, with settings on top of its examples. Raises UnknownComponent, AssertionError."""
+        """The component of that name, with settings on top of its examples.
+
+        Raises UnknownComponent, AssertionError, and SkipTest for examples that need a package which is not installed.
+        """
         component = registry.get(kind, name)
-        return cls(component, registry, {**example_settings(component, registry, settings or {}), **(settings or {})})
+        given, folder = dict(settings or {}), None
+        if has_example(component):
+            folder = tempfile.mkdtemp(prefix="nanochat-contract-")
+            given = {**written(component, Path(folder))[0], **given}
+        subject = cls(component, registry, {**example_settings(component, registry, given), **given})
+        if folder is not None:
+            weakref.finalize(subject, shutil.rmtree, folder, ignore_errors=True)
+        return subject
 
     def __str__(self) -> str:
         return f"{self.component.kind} {self.component.name}"

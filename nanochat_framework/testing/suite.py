@@ -65,14 +65,15 @@ class Case:
     law: Law
     kind: str
     name: str
-    subject: Subject | AssertionError
+    subject: Subject | AssertionError | SkipTest
+    """What stands in place of the component where it cannot be built is why."""
 
     def __str__(self) -> str:
         return f"{self.kind}-{self.name}-{self.law.name}"
 
     def check(self) -> None:
         """Check it; raises as `Law.check` does."""
-        if isinstance(self.subject, AssertionError):
+        if not isinstance(self.subject, Subject):
             raise self.subject
         self.law.check(self.subject)
 
@@ -112,8 +113,8 @@ def contract_cases(
 ) -> list[Case]:
     """Every law for every component of a plugin or distribution, named as `nanochat plugins list` does.
 
-    `settings[kind, name]` are those that a component cannot do without and has no example of, as the file a source
-    reads. Raises UsageError if the plugin is not installed, did not load, or registers nothing.
+    `settings[kind, name]` are those that a component cannot do without and has no example of, as the address of a server.
+    Raises UsageError if the plugin is not installed, did not load, or registers nothing.
     """
     if registry is None:
         registry = _loaded(owner)
@@ -137,8 +138,8 @@ def _cases(owner: str, registry: Registry, settings: Mapping[tuple[str, str], Ma
             continue
         given = settings.get((component.kind, component.name))
         try:
-            subject: Subject | AssertionError = Subject.of(component.kind, component.name, registry, given)
-        except AssertionError as error:
+            subject: Subject | AssertionError | SkipTest = Subject.of(component.kind, component.name, registry, given)
+        except (AssertionError, SkipTest) as error:
             subject = error
         for each in laws_of(component.kind):
             yield Case(each, component.kind, component.name, subject)

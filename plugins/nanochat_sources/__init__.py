@@ -14,6 +14,7 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".text:TextSource",
         summary="Files, folders and patterns on this machine; .jsonl and .parquet files by their rows",
         yields="documents",
+        example=".example:text_files",
     )
     registrar.source(
         "jsonl",
@@ -21,6 +22,7 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".jsonl:JsonlSource",
         summary="JSON lines, plain, .gz or .zst, whatever else the files are called",
         yields="documents",
+        example=".example:json_lines",
     )
     registrar.source(
         "parquet",
@@ -28,6 +30,7 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".parquet:ParquetSource",
         summary="Rows of Parquet files, whatever they are called",
         yields="documents",
+        example=".example:parquet_rows",
     )
     registrar.source(
         "python_stdlib",
@@ -43,6 +46,7 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".tokens:PreparedTokens",
         summary="Token files made by `nanochat prepare-data`",
         yields="tokens",
+        example=".example:token_files",
     )
     registrar.source(
         "synthetic",

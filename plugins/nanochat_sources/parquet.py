@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nanochat_framework.contracts.source import Document, DocumentSource
 from nanochat_framework.errors import UsageError
@@ -37,13 +38,7 @@ def wanted_columns(config: RowsConfig) -> list[str]:
 
 def parquet_documents(file: Path, rows: Rows, wanted: list[str]) -> Iterator[Document]:
     """The documents of one file, streamed. Raises UsageError."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UsageError(
-            f"{file}: reading Parquet needs the extra `data`: pip install 'nanochat-framework[data]'"
-        ) from None
+    arrow, parquet = pyarrow_for(file)
     number = 0
     try:
         with parquet.ParquetFile(file, memory_map=False) as table:
@@ -55,6 +50,16 @@ def parquet_documents(file: Path, rows: Rows, wanted: list[str]) -> Iterator[Doc
                     document = rows.document(row, f"{file}:{number}")
                     if document is not None:
                         yield document
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{file}: cannot be read as Parquet after row {number} ({reason})") from None
+
+
+def pyarrow_for(file: Path) -> tuple[Any, Any]:
+    """`pyarrow` and `pyarrow.parquet`. Raises UsageError, with the file that they are wanted for, where they are missing."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UsageError(f"{file}: Parquet needs the extra `data`: pip install 'nanochat-framework[data]'") from None
+    return pyarrow, parquet

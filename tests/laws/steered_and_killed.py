@@ -77,8 +77,7 @@ def steered(runs: Path, *, steps: int, kills: int, seed: int, window_s: float) -
             victim.send_signal(signal.SIGKILL)
             victim.wait()
         assert_readable(run)
-    finisher = subprocess.Popen(nanochat("resume", run.path, "--quiet"))
-    assert finisher.wait(timeout=LIMIT_S) == 0, "the last resume failed"
+    subprocess.run(nanochat("resume", run.path, "--quiet"), check=True, timeout=LIMIT_S)
     return run
 
 

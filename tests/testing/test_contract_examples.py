@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from nanochat_framework.runs.atomic import write_atomic
 from nanochat_framework.testing import check_component
 from nanochat_framework.testing import model as model_laws
 from nanochat_framework.testing.toy_model import toy_model
-from tests.testing.world import FILES
 
 HERE = __name__
 
@@ -61,7 +61,16 @@ class SevenBits(QuantizerConfig):
 class OnePath(ComponentConfig):
     """A file."""
 
-    path: str = Field(default=str(FILES / "rows.jsonl"), description="A file of lines.")
+    path: str = Field(description="A file of lines.")
+
+
+def lines(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """The example of an example, in the text of `testing.example_files`; a text of several lines is none that it can hold."""
+    if any("\n" in text for text in texts):
+        raise ValueError("a line has no line breaks")
+    path = folder / "lines.txt"
+    path.write_text("".join(f"{text}\n" for text in texts), newline="")
+    return {"path": str(path)}
 
 
 @dataclass(frozen=True)
@@ -87,7 +96,7 @@ EXAMPLES = [
     Example("quantizer", "Rows", "SevenBits"),
     Example("kernel", "build_fused_rms_norm", traits={"operation": "rms_norm", "priority": 20, "requires": ()}),
     Example("exporter", "Names"),
-    Example("source", "Lines", "OnePath", {"yields": "documents"}),
+    Example("source", "Lines", "OnePath", {"yields": "documents", "example": f"{HERE}:lines"}),
     Example("evaluation", "Sureness"),
     Example("callback", "LossAlarm", "Limit"),
     Example("tracker", "Losses"),

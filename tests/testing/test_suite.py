@@ -11,6 +11,7 @@ import pytest
 from nanochat_framework.errors import UsageError
 from nanochat_framework.kernels.table import NAIVE
 from nanochat_framework.plugins import KINDS, Registry, UnknownComponent
+from nanochat_framework.plugins.component import Component
 from nanochat_framework.testing import BrokenContract, check_component, contract_cases, laws_of
 from nanochat_framework.testing.kernel import EXAMPLES
 from tests.testing.test_formats import KINDS as FORMATS
@@ -45,9 +46,12 @@ def test_settings_that_do_not_go_together_are_named(registry: Registry) -> None:
     assert "the_example_is_valid" in caught.value.laws
 
 
-def test_a_setting_without_an_example_is_named(registry: Registry) -> None:
-    with pytest.raises(AssertionError, match=r"source jsonl: the setting 'paths' has neither a default nor an example"):
-        check_component("source", "jsonl", registry)
+def test_a_setting_without_an_example_is_named() -> None:
+    registry = Registry()
+    about = {"summary": "needs a path", "plugin": "acme", "distribution": "acme", "version": "0"}
+    registry.commit([Component("callback", "acme/notes", "tests.testing.mutants.configs:Folder", "os:fspath", **about)])
+    with pytest.raises(AssertionError, match=r"acme/notes: the setting 'path' has neither a default nor an example"):
+        check_component("callback", "acme/notes", registry)
 
 
 def test_unknown_components_and_owners(registry: Registry) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.control import Request, send
+from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import read_metrics
 from nanochat_framework.runs.status import read_status
 from tests.conftest import tiny_dict
@@ -72,6 +74,48 @@ def test_a_folder_that_goes_and_comes_back_has_lost_nothing(tmp_path: Path) -> N
     assert final is not None and CheckpointStore.verify(final) == []
     status = read_status(run / "status.json")
     assert status is not None and status.state == "finished"
+
+
+@pytest.mark.parametrize("how", ["gone", "read-only"])
+def test_two_processes_wait_together(tmp_path: Path, how: str) -> None:
+    """A request ends them: it is read after the outage, by process 0, and both do the same."""
+    data = tiny_dict(checkpoint={"every": 10, "keep_last": 2}, train__steps=10**6, model__dim=32, model__n_layers=1)
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(data))
+    run, away = RunDirectory(tmp_path / "runs" / "run"), tmp_path / "away"
+    train = ["train", str(tmp_path / "tiny.toml"), "--run", "run", "--runs-dir", str(tmp_path / "runs"), "--quiet"]
+    command = [sys.executable, "-m", "nanochat_framework", *train, "--nproc", "2"]
+    process = subprocess.Popen(
+        [*(as_anybody() if how == "read-only" else []), *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        trains_until(process, run.path, 15)
+        for folder in (run.checkpoints, run.path):
+            folder.chmod(0o555 if how == "read-only" else 0o755)
+        if how == "gone":
+            os.rename(run.path, away)
+        time.sleep(2.0)
+        assert process.poll() is None
+        if how == "gone":
+            assert not run.path.exists(), "what has gone is not made again"
+            os.rename(away, run.path)
+        for folder in (run.path, run.checkpoints):
+            folder.chmod(0o755)
+        send(run, Request("stop"))
+        narration = process.communicate(timeout=LIMIT_S)[1]
+    finally:
+        process.terminate()  # nothing where it has ended
+    assert process.returncode == 3, narration
+    lines = narration.splitlines()
+    assert 1 <= sum("cannot be written" in line for line in lines) <= 2, narration
+    assert sum("can be written again" in line for line in lines) == 1, "one process speaks for both"
+    steps = [record["step"] for record in read_metrics(run.metrics)]
+    final = CheckpointStore(run.checkpoints).latest()
+    assert steps == list(range(1, steps[-1] + 1)), "nothing is lost"
+    assert final is not None and CheckpointStore.verify(final) == []
+    assert final.name == step_name(steps[-1])
 
 
 def test_a_folder_that_is_gone_at_the_end_is_one_clear_line(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ class NoSettings(PartConfig):
     """No settings, of a part."""
 
 
+class Folder(ComponentConfig):
+    """Where files are."""
+
+    path: str = Field(description="A folder, or a file.")
+
+
 class Undescribed(ComponentConfig):
     """A field without a word about it."""
 

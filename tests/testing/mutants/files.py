@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import numpy as np
 
 from nanochat_exporters.safetensors_file import SafetensorsExporter, SafetensorsImporter
 from nanochat_framework.contracts.exporter import ExportReport, ModelBundle
-from nanochat_framework.contracts.source import Document, DocumentSource
+from nanochat_framework.contracts.source import Document, DocumentSource, TokenSource
+from nanochat_framework.data.token_store import TokenStore
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins.registry import Registry
+from nanochat_sources import example as sources
 from nanochat_sources.synthetic import SyntheticTokens
-from tests.testing.mutants.configs import Nothing
+from tests.testing.mutants.configs import Folder, Nothing
 from tests.testing.mutants.record import mutant
 
 SUFFIX = ".safetensors"
@@ -163,6 +165,84 @@ class NamesNothing(Five):
 
     def documents(self) -> Iterator[Document]:
         return (replace(document, group="") for document in super().documents())
+
+
+FOLDER = {"config": "tests.testing.mutants.configs:Folder", "example": "tests.testing.mutants.files:text_files"}
+
+
+def text_files(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """Ours, for a configuration of one path."""
+    return {"path": str(*sources.text_files(folder, texts)["paths"])}
+
+
+class Files(DocumentSource):
+    """The files of a folder."""
+
+    def __init__(self, config: Folder) -> None:
+        self.folder = Path(config.path)
+
+    def documents(self) -> Iterator[Document]:
+        for path in sorted(self.folder.iterdir()):
+            yield Document(path.name, "texts", path.read_bytes())
+
+
+@mutant("source", "documents_are_what_its_files_hold", yields="documents", **FOLDER)
+class Strips(Files):
+    """Tidies texts up."""
+
+    def documents(self) -> Iterator[Document]:
+        return (replace(document, data=document.data[:].strip()) for document in super().documents())
+
+
+@mutant("source", "documents_are_what_its_files_hold", yields="documents", **FOLDER)
+class Backwards(Files):
+    """Has an order of its own."""
+
+    def documents(self) -> Iterator[Document]:
+        return iter([*super().documents()][::-1])
+
+
+@mutant("source", "files_that_are_gone_are_refused", yields="documents", **FOLDER)
+class FindsNothing(Files):
+    """Takes a folder that is not there for an empty one."""
+
+    def documents(self) -> Iterator[Document]:
+        return super().documents() if self.folder.is_dir() else iter(())
+
+
+class Ids(TokenSource):
+    """Ids of all documents."""
+
+    def __init__(self, config: Folder, *, vocab_size: int) -> None:
+        self.store = TokenStore.open(config.path, vocab_size=vocab_size)
+
+    def train(self) -> np.ndarray:
+        return self.store.tokens
+
+    def validation(self) -> np.ndarray | None:
+        return None
+
+
+def ids(folder: Path, documents: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Ours."""
+    return sources.token_files(folder, documents)
+
+
+@mutant("source", "tokens_are_what_its_files_hold", yields="tokens", **{**FOLDER, "example": f"{__name__}:ids"})
+class LeavesTheLastOut(Ids):
+    """Ends too early."""
+
+    def train(self) -> np.ndarray:
+        return super().train()[:-1]
+
+
+@mutant("source", "tokens_are_what_its_files_hold", yields="tokens", **{**FOLDER, "example": f"{__name__}:ids"})
+class StartsOneLate(Ids):
+    """Counts documents from one."""
+
+    def train_starts(self) -> np.ndarray | None:
+        starts = self.store.starts
+        return None if starts is None else np.concatenate([starts[:1], starts[1:] + 1])
 
 
 SYNTHETIC = "nanochat_sources.config:SyntheticConfig"

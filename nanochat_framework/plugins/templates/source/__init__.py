@@ -14,4 +14,5 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".widget:build",
         summary="Each paragraph of text files as a document",
         yields="documents",
+        example=".example:paragraphs",
     )

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -115,24 +117,35 @@ def test_what_cannot_be_shared_is_refused_in_one_line(config: Path, tmp_path: Pa
     assert said == "error: --nproc 0: at least one process is needed\n"
 
 
-def _start_long(config: Path, runs: Path) -> subprocess.Popen[str]:
-    """A training that does not end by itself, once it has taken two steps."""
+PATIENCE_SECONDS = 240
+"""Machines are shared: two processes that import torch take long where others work."""
+
+
+@contextmanager
+def _long_training(config: Path, runs: Path) -> Iterator[subprocess.Popen[str]]:
+    """A training that does not end by itself, once it has taken two steps; whatever happens, nothing is left of it."""
     arguments = ["train", str(config), "--run", "long", "--runs-dir", str(runs), "--nproc", "2"]
     settings = ["--set", "train.steps=100000", "--set", "checkpoint.every=1000"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*NANOCHAT, *arguments, *settings], env=environment, stderr=subprocess.PIPE, text=True)
-    metrics = runs / "long" / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not (metrics.exists() and metrics.read_bytes().count(b"\n") > 1):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
+    command = [*NANOCHAT, *arguments, *settings]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        metrics = runs / "long" / "metrics.jsonl"
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not (metrics.exists() and metrics.read_bytes().count(b"\n") > 1):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_a_signal_stops_all_after_the_same_step(config: Path, tmp_path: Path) -> None:
-    process = _start_long(config, tmp_path)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    with _long_training(config, tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 3
     assert said.count("stopped by SIGINT after step") == 1
     status = json.loads((tmp_path / "long" / "status.json").read_text())
@@ -142,14 +155,12 @@ def test_a_signal_stops_all_after_the_same_step(config: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_process_ends_the_run_cleanly(config: Path, alone: Path, tmp_path: Path, rank: int) -> None:
-    process = _start_long(config, tmp_path)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        pytest.skip("this system does not list a process's children")
-    os.kill(int(children.read_text().split()[rank]), signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    with _long_training(config, tmp_path) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if not children.exists():
+            pytest.skip("this system does not list a process's children")
+        os.kill(int(children.read_text().split()[rank]), signal.SIGKILL)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     last = said.splitlines()[-1]
     assert last.startswith(f"error: process {rank} of 2 was ended by SIGKILL; `nanochat resume ")

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Log
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog
 from nanochat_framework.runs.status import StatusFile
 from nanochat_tui.app import Dashboard
 from nanochat_tui.charts.widget import Chart
+from nanochat_tui.log_view import LONGEST, LogView, clean
 from nanochat_tui.run_screen import RunScreen
 from tests.tui.run_folders import log_steps, make_run, text_of, until
 
@@ -116,7 +116,7 @@ def test_log_with_search(run: RunDirectory) -> None:
         await pilot.press("2")
         await until(lambda: "step 199" in text(screen), pilot.pause)
         await pilot.press("slash", *"step 17", "enter")
-        log = screen.query_one("#log-lines", Log)
+        log = screen.query_one(LogView)
         await until(lambda: log.line_count == 11, pilot.pause)
         with run.train_log.open("a") as file:
             file.write("step 17777\nstep 3\n")
@@ -125,6 +125,45 @@ def test_log_with_search(run: RunDirectory) -> None:
         await until(lambda: log.line_count == 202, pilot.pause)
 
     drive(run, act)
+
+
+def test_from_match_to_match_among_all_lines(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await pilot.press("2")
+        log = screen.query_one(LogView)
+        await until(lambda: "following   200 lines" in text(screen), pilot.pause)
+        await pilot.press("slash", *"STEP 15", "enter")
+        await until(lambda: "11 with 'step 15'" in text(screen), pilot.pause)
+        await pilot.press("n")
+        await until(lambda: log.line_count == 200, pilot.pause)
+        seen = []
+        for key in ("n", "n", "N"):
+            await pilot.press(key)
+            await pilot.pause()
+            seen.append(log.here)
+            assert f"step {log.here} " in text(screen) and f"step {(log.here or 0) + 3} " in text(screen), "context"
+        assert [place in (15, *range(150, 160)) for place in seen] == [True] * 3 and seen[0] == seen[2] != seen[1]
+        assert "not following" in text(screen) and " of 11 with" in text(screen)
+        marked = [s for strip in screen._compositor.render_strips() for s in strip if s.style and s.style.reverse]
+        assert "step 15" in [s.text.lower() for s in marked], "where we are stands out"
+        with run.train_log.open("a") as file:
+            file.write("a new line\n")
+        await until(lambda: log.line_count == 201, pilot.pause)
+        assert "a new line" not in text(screen), "it stays where it is"
+        await pilot.press("F")
+        await until(lambda: "a new line" in text(screen) and " following" in text(screen), pilot.pause)
+        await pilot.press("pageup")
+        await until(lambda: "not following" in text(screen), pilot.pause)
+        await pilot.press("ampersand")
+        await until(lambda: log.line_count == 11, pilot.pause)
+
+    drive(run, act)
+
+
+def test_lines_as_programs_write_them() -> None:
+    assert clean("\x1b[1;32mgreen\x1b[0m\ta\x00b") == "green   a·b"
+    assert clean("10 %\r50 %\r100 %\r") == "100 %"
+    assert len(clean("x" * 10**6)) == LONGEST
 
 
 def test_samples_and_events(run: RunDirectory) -> None:

@@ -34,7 +34,6 @@ Screen { background: $background; }
 DataTable { height: 1fr; background: $background; scrollbar-size-vertical: 1; }
 DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
 #figures { height: 1; background: $panel; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
-#log-filter { height: 1; border: none; padding: 0 1; background: $surface; }
 ChartGrid { height: 1fr; scrollbar-size-vertical: 1; }
 TabbedContent { height: 1fr; }
 ContentSwitcher { height: 1fr; }

@@ -41,7 +41,7 @@ KEYS = (
         "slash",
         "search",
         "find",
-        "runs: filter, e.g. lr>0.01 and state=running; log: only lines with a text",
+        "runs: filter, e.g. lr>0.01 and state=running; log: a text",
         BOTH,
         footer=True,
     ),
@@ -71,6 +71,10 @@ KEYS = (
     Key("2", "tab('differences')", "configuration", "keys of the configuration that differ", COMPARE),
     Key("3", "tab('finals')", "metrics", "the newest value of every metric; the best is marked", COMPARE),
     Key("4", "tab('texts')", "samples", "what the runs wrote after the same step to the same prompt", COMPARE),
+    Key("n", "match(1)", "next", "log: to the next line with the text, among all lines", RUN),
+    Key("N", "match(-1)", "previous", "log: to the previous one", RUN),
+    Key("ampersand", "only_matches", "only these", "log: only lines with the text, or all", RUN),
+    Key("F", "follow", "follow", "log: follow what is said, or stay", RUN),
     Key("left", "cursor(-1)", "cursor", "move the charts' cursor to the left", CHARTS),
     Key("right", "cursor(1)", "cursor", "move it to the right", CHARTS),
     Key("down", "scroll(1)", "down", "scroll the charts down", CHARTS),
@@ -141,6 +145,7 @@ def shown(key: str) -> str:
     """A key as people write it."""
     names = {
         "slash": "/",
+        "ampersand": "&",
         "question_mark": "?",
         "plus": "+",
         "minus": "-",

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Footer, Input, Log, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import Footer, Log, Static, TabbedContent, TabPane, Tabs
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.directory import RunDirectory
@@ -23,6 +23,7 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.feed import RunFeed, event_line
 from nanochat_tui.keys import KEYS, bindings
 from nanochat_tui.layout import Memory
+from nanochat_tui.log_tab import LogTab
 from nanochat_tui.palette import palette, sign
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.system.pane import SystemPane
@@ -49,7 +50,6 @@ class RunScreen(ChartScreen, SteeringScreen):
         self._first_tab = layout.tab if any(key.action == f"tab('{layout.tab}')" for key in KEYS) else "charts"
         self._view = View(axis=layout.axis, smoothing=layout.smoothing)
         self._shown: dict[str, object] = {}
-        self._log_filter = ""
 
     def compose(self) -> ComposeResult:
         """Two lines of heading, five tabs, keys."""
@@ -59,8 +59,7 @@ class RunScreen(ChartScreen, SteeringScreen):
             with TabPane("Charts", id="charts"):
                 yield ChartGrid(view=self._view)
             with TabPane("Log", id="log"):
-                yield Input(placeholder="only lines with this text", id="log-filter", compact=True)
-                yield Log(id="log-lines", max_lines=10_000)
+                yield LogTab()
             with TabPane("Samples", id="samples"), VerticalScroll():
                 yield Static(id="sample-texts", markup=False)
             with TabPane("Events", id="events"):
@@ -77,7 +76,6 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.query_one("#log-filter").display = False
         self.query_one(Tabs).can_focus = False  # the arrows are the charts'
         charts = self.query_one("#charts-grid", ChartGrid)
         charts.extra, charts.log_scale = list(self._memory.layout.metrics), self._memory.layout.log_scale
@@ -157,7 +155,7 @@ class RunScreen(ChartScreen, SteeringScreen):
         if active == "charts":
             self.grid.bring_up_to_date(self.feed.store)
         elif active == "log":
-            self._show_log()
+            self.query_one(LogTab).bring_up_to_date(self.feed)
         elif active == "system":
             self.query_one(SystemPane).bring_up_to_date(self.feed)
         elif active == "samples" and self._shown.get("samples") != len(self.feed.samples):
@@ -168,20 +166,6 @@ class RunScreen(ChartScreen, SteeringScreen):
             log = self.query_one("#event-lines", Log)
             log.clear()
             log.write_lines([event_line(event) for event in self.feed.events])
-
-    def _show_log(self) -> None:
-        log, version = self.query_one("#log-lines", Log), (self.feed.log_version, self._log_filter)
-        before = self._shown.get("log")
-        if before == version:
-            return
-        self._shown["log"] = version
-        new = len(self.feed.log)
-        if isinstance(before, tuple) and before[1] == self._log_filter:
-            new = version[0] - before[0]
-        if new >= len(self.feed.log):
-            log.clear()
-        lines = self.feed.log[-new:] if new else []
-        log.write_lines([line for line in lines if self._log_filter.lower() in line.lower()])
 
     def _samples(self) -> Text:
         """The newest texts first; the prompt in bold."""
@@ -215,28 +199,28 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def action_back(self) -> None:
         """Out of the search, else to all runs."""
-        field = self.query_one("#log-filter", Input)
-        if field.display:
-            field.value, field.display = "", False
-            self.query_one("#log-lines").focus()
-        else:
+        if not self.query_one(LogTab).give_up():
             self.dismiss()
 
     def action_search(self) -> None:
         """Type a text that lines of the log are to have."""
         self.action_tab("log")
-        field = self.query_one("#log-filter", Input)
-        field.display = True
-        field.focus()
+        self.query_one(LogTab).ask()
 
-    @on(Input.Changed, "#log-filter")
-    def _searched(self, event: Input.Changed) -> None:
-        self._log_filter = event.value
-        self._show_log()
+    def action_match(self, direction: int) -> None:
+        """To the next line of the log that has it."""
+        if self.query_one(TabbedContent).active == "log":
+            self.query_one(LogTab).next_match(direction)
 
-    @on(Input.Submitted, "#log-filter")
-    def _search_done(self) -> None:
-        self.query_one("#log-lines").focus()
+    def action_only_matches(self) -> None:
+        """Only lines that have it, or all."""
+        if self.query_one(TabbedContent).active == "log":
+            self.query_one(LogTab).only_matches()
+
+    def action_follow(self) -> None:
+        """Follow the log, or stay."""
+        if self.query_one(TabbedContent).active == "log":
+            self.query_one(LogTab).view.toggle_follow()
 
     def charts_in_sight(self) -> bool:
         """Those of the run, or of its machine."""

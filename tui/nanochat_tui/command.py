@@ -18,7 +18,7 @@ examples:
   nanochat tui first                             (one run)
   nanochat tui --filter 'lr>0.01 and state=running'
   nanochat tui --plain --every 30                (lines of text, for screen readers and logs)
-  ssh -t big-machine nanochat tui --runs-dir /data/runs --fps 1
+  nanochat tui --remote me@big-machine:/data/runs   (over ssh; nanochat is installed there too)
 
 The dashboard reads and writes runs' folders and nothing else: closing it changes no training, and several may watch one run.
 """
@@ -26,19 +26,28 @@ The dashboard reads and writes runs' folders and nothing else: closing it change
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    from nanochat_framework.runs.directory import default_runs_dir
-
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument("run", nargs="?", help="name of a run, or the path of its folder, to begin with")
-    parser.add_argument(
-        "--runs-dir", type=Path, default=default_runs_dir(), metavar="DIR", help="where runs live (default ./runs)"
-    )
+    parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument(
         "--filter", default="", metavar="TEXT", help="only runs like this, e.g. 'lr>0.01 and not tag=old'"
     )
     parser.add_argument(
-        "--fps", type=float, default=4.0, metavar="N", help="looks at a run's files a second (default 4)"
+        "--fps", type=float, metavar="N", help="looks at a run's files a second (default 4; with --remote 1)"
+    )
+    parser.add_argument(
+        "--remote",
+        metavar="[USER@]HOST[:DIR]",
+        help="the dashboard of another machine, over ssh; DIR is where runs live",
+    )
+    parser.add_argument(
+        "--remote-command",
+        metavar="TEXT",
+        help="with --remote: how nanochat is called there, as that machine's shell reads it (default nanochat)",
+    )
+    parser.add_argument(
+        "--ssh", metavar="TEXT", help="with --remote: how ssh is called here, e.g. 'ssh -p 2222' (default ssh)"
     )
     parser.add_argument("--fresh", action="store_true", help="begin without the layout of the last time")
     parser.add_argument(
@@ -55,10 +64,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the screen, or print. Raises UsageError for what a person got wrong."""
+    from nanochat_framework.runs.directory import default_runs_dir
     from nanochat_tui.filters import parse
 
     parse(arguments.filter)
-    if not 0.1 <= arguments.fps <= 30:
+    if arguments.fps is not None and not 0.1 <= arguments.fps <= 30:
         raise UsageError(f"--fps {arguments.fps:g}: from 0.1 to 30")
     if not arguments.every >= 0.1:
         raise UsageError(f"--every {arguments.every:g}: at least 0.1 seconds")
@@ -66,6 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--once goes with --plain")
     if arguments.keys:
         return _keys()
+    if arguments.remote is not None:
+        return _remote(arguments)
+    if arguments.remote_command is not None or arguments.ssh is not None:
+        raise UsageError("--remote-command and --ssh go with --remote")
+    arguments.runs_dir = arguments.runs_dir or default_runs_dir()
     if arguments.plain:
         from nanochat_tui.plain import show
 
@@ -92,6 +107,32 @@ def _keys() -> int:
     return 0
 
 
+def _remote(arguments: argparse.Namespace) -> int:
+    """Hand everything to the dashboard of another machine."""
+    from nanochat_tui.remote import command_line, connect, place
+
+    if arguments.runs_dir is not None:
+        raise UsageError("--remote HOST:DIR names the folder of runs; --runs-dir is one of this machine")
+    if arguments.once and not arguments.plain:
+        raise UsageError("--once goes with --plain")
+    if not arguments.plain and not sys.stdin.isatty():
+        raise UsageError("the dashboard needs a terminal; --plain prints lines of text")
+    where = place(arguments.remote)
+    words = ["--plain", f"--every={arguments.every:g}"] if arguments.plain else [f"--fps={arguments.fps or 1.0:g}"]
+    words += [f"--filter={arguments.filter}"] if arguments.filter else []
+    words += ["--once"] if arguments.once else []
+    words += ["--fresh"] if arguments.fresh else []
+    words += ["--", arguments.run] if arguments.run else []
+    command = command_line(
+        where,
+        words,
+        ssh=arguments.ssh or "ssh",
+        nanochat=arguments.remote_command or "nanochat",
+        screen=not arguments.plain,
+    )
+    return connect(where, command)
+
+
 def _screen(arguments: argparse.Namespace) -> int:
     from nanochat_framework.runs.directory import RunDirectory
 
@@ -108,7 +149,7 @@ def _screen(arguments: argparse.Namespace) -> int:
         arguments.runs_dir,
         first=first,
         wanted=arguments.filter,
-        seconds=1.0 / arguments.fps,
+        seconds=1.0 / (arguments.fps or 4.0),
         settings=read_settings(settings_file()),
         memory=memory,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ examples:
   nanochat tui                                   (all runs in ./runs)
   nanochat tui first                             (one run)
   nanochat tui --filter 'lr>0.01 and state=running'
+  nanochat tui --web                             (in a browser of this machine)
   nanochat tui --plain --every 30                (lines of text, for screen readers and logs)
   nanochat tui --remote me@big-machine:/data/runs   (over ssh; nanochat is installed there too)
 
@@ -48,6 +50,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ssh", metavar="TEXT", help="with --remote: how ssh is called here, e.g. 'ssh -p 2222' (default ssh)"
+    )
+    parser.add_argument(
+        "--web", action="store_true", help="in a browser: print the address to open, and serve it until Ctrl-C"
+    )
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="with --web: the port (default 8000; 0 takes one that is free)"
+    )
+    parser.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        help="with --web: where to listen (default 127.0.0.1, which only this machine reaches)",
     )
     parser.add_argument("--fresh", action="store_true", help="begin without the layout of the last time")
     parser.add_argument(
@@ -81,6 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.remote_command is not None or arguments.ssh is not None:
         raise UsageError("--remote-command and --ssh go with --remote")
     arguments.runs_dir = arguments.runs_dir or default_runs_dir()
+    if arguments.web:
+        return _web(arguments)
+    if arguments.port is not None or arguments.host is not None:
+        raise UsageError("--port and --host go with --web")
     if arguments.plain:
         from nanochat_tui.plain import show
 
@@ -115,6 +132,8 @@ def _remote(arguments: argparse.Namespace) -> int:
         raise UsageError("--remote HOST:DIR names the folder of runs; --runs-dir is one of this machine")
     if arguments.once and not arguments.plain:
         raise UsageError("--once goes with --plain")
+    if arguments.web:
+        raise UsageError("--web there and `ssh -L 8000:localhost:8000` here show it in a browser; not --remote --web")
     if not arguments.plain and not sys.stdin.isatty():
         raise UsageError("the dashboard needs a terminal; --plain prints lines of text")
     where = place(arguments.remote)
@@ -133,11 +152,37 @@ def _remote(arguments: argparse.Namespace) -> int:
     return connect(where, command)
 
 
+def _web(arguments: argparse.Namespace) -> int:
+    """Serve the dashboard to browsers."""
+    from nanochat_framework.runs.directory import RunDirectory
+
+    if arguments.plain:
+        raise UsageError("--web shows the screen; --plain prints lines of text")
+    port = 8000 if arguments.port is None else arguments.port
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: from 0 to 65535")
+    if arguments.run:
+        RunDirectory.find(arguments.runs_dir, arguments.run)
+    try:
+        from nanochat_tui.web import serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("textual_serve", "aiohttp", "aiohttp_jinja2"):
+            raise
+        raise UsageError("--web needs the extra `web`: pip install 'nanochat-framework[web]'") from None
+    words = [f"--runs-dir={arguments.runs_dir.absolute()}", f"--fps={arguments.fps or 4.0:g}"]
+    words += [f"--filter={arguments.filter}"] if arguments.filter else []
+    words += ["--fresh"] if arguments.fresh else []
+    words += ["--", arguments.run] if arguments.run else []
+    serve(words, host=arguments.host or "127.0.0.1", port=port)
+    return 0
+
+
 def _screen(arguments: argparse.Namespace) -> int:
     from nanochat_framework.runs.directory import RunDirectory
 
     first = RunDirectory.find(arguments.runs_dir, arguments.run) if arguments.run else None
-    if not (sys.stdin.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty()):
+    in_browser = "TEXTUAL_DRIVER" in os.environ  # as `--web` starts it
+    if not (in_browser or (sys.stdin.isatty() and sys.__stderr__ is not None and sys.__stderr__.isatty())):
         raise UsageError("the dashboard needs a terminal; `nanochat tui --plain` prints lines of text")
     with _extra():
         from nanochat_tui.app import Dashboard

@@ -174,6 +174,14 @@ class HardwareSection(Section):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Device to train on.")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores.")
+    peak_tflops: float = Field(
+        default=0.0,
+        ge=0,
+        description=(
+            "What one device does at most at the training's precision, in TFLOP/s, for `train/mfu`; 0: as NVIDIA states "
+            "it of some GPUs in bf16 and fp16, and no `train/mfu` on others."
+        ),
+    )
 
 
 class RunConfig(BaseModel):

@@ -76,7 +76,7 @@ METRICS: dict[str, Metric] = {
         (TRAIN_ENTROPY, "nats/token", "mean entropy of the predicted distribution"),
         (TRAIN_GRAD_NORM, "", "global L2 norm of the gradient before clipping"),
         (TRAIN_TOKENS_PER_SECOND, "tokens/s", "training speed since the record before"),
-        (TRAIN_MFU, "", "model FLOPs utilisation: share of the device's peak, 0 to 1"),
+        (TRAIN_MFU, "", "model FLOPs utilisation: share of the device's peak, 0 to 1, where that is known or stated"),
         (TRAIN_DATA_WAIT_SECONDS, "s", "time that this attempt has waited for data so far"),
         (
             TRAIN_SKIPPED_STEPS,

@@ -10,6 +10,7 @@ from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.metrics import DATA_PHASE
 from nanochat_framework.training.live_settings import LiveSettings
 from nanochat_framework.training.trainer import StepResult, Trainer
+from nanochat_framework.training.utilisation import Utilisation
 
 
 class MetricsCallback(Callback):
@@ -18,8 +19,9 @@ class MetricsCallback(Callback):
     priority = 10
     essential = True
 
-    def __init__(self, settings: LiveSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: LiveSettings, utilisation: Utilisation | None) -> None:
+        """`utilisation`: None where the device's peak is not known."""
+        self.settings, self._utilisation = settings, utilisation
         self.skipped_steps = 0
         self.logged_at = 0
         """The step of the last record."""
@@ -37,7 +39,7 @@ class MetricsCallback(Callback):
             return
         self.logged_at = result.step
         now = trainer.clock()
-        seconds, tokens = max(now - self._since, 1e-9), trainer.tokens - self._tokens
+        speed = (trainer.tokens - self._tokens) / max(now - self._since, 1e-9)
         self._since, self._tokens = now, trainer.tokens
         rates = {f"train/learning_rate/{group}": rate for group, rate in result.learning_rates.items()}
         trainer.log(
@@ -45,7 +47,8 @@ class MetricsCallback(Callback):
                 **{f"train/{name}": value for name, value in result.losses.items()},
                 "train/total_loss": result.total_loss,
                 "train/grad_norm": result.grad_norm,
-                "train/tokens_per_second": tokens / seconds,
+                "train/tokens_per_second": speed,
+                **self._share_of_peak(speed, trainer.loader.plan.phase(result.step - 1).seq_len),
                 "train/data_wait_seconds": trainer.loader.wait_seconds,
                 "train/skipped_steps": self.skipped_steps,
                 **({} if result.loss_scale is None else {"train/loss_scale": result.loss_scale}),
@@ -54,6 +57,9 @@ class MetricsCallback(Callback):
                 **_progress_of_data(trainer.loader.plan, result.step),
             }
         )
+
+    def _share_of_peak(self, tokens_per_second: float, seq_len: int) -> dict[str, float]:
+        return {} if self._utilisation is None else {"train/mfu": self._utilisation.share(tokens_per_second, seq_len)}
 
     def state(self) -> dict[str, Any]:
         """The count of skipped steps."""

@@ -61,6 +61,7 @@ from nanochat_framework.training.time_limit import TimeLimitCallback, fixed_befo
 from nanochat_framework.training.train_module import TrainModule
 from nanochat_framework.training.trainer import Trainer
 from nanochat_framework.training.training_data import TrainingData
+from nanochat_framework.training.utilisation import Utilisation
 from nanochat_framework.training.world import World
 
 
@@ -151,7 +152,8 @@ def prepare(
     samples = _samples(config, run, module, data, outage)
     reporting = _reporting(config, run, store, world, step, narration, outage)
     events, metrics = reporting.events, reporting.metrics
-    signals, evaluation, logged = SignalCallback(), EvaluationCallback(settings), MetricsCallback(settings)
+    signals, evaluation = SignalCallback(), EvaluationCallback(settings)
+    logged = MetricsCallback(settings, Utilisation.of(config, device, world.size) if world.is_main else None)
     checkpoints = CheckpointCallback(
         store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation, warn=narration.warn
     )

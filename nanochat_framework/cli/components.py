@@ -99,7 +99,7 @@ def _show(registry: Registry, kind: str, name: str, *, as_json: bool) -> None:
 
 def _fields(component: Component) -> list[dict[str, Any]]:
     """Name, type, default and description of each setting. Raises ConfigError if the plugin's module is broken."""
-    from nanochat_framework.cli.field_types import describe_default, describe_type
+    from nanochat_framework.cli.field_types import describe_choices, describe_default, describe_type
     from nanochat_framework.errors import ConfigError, Problem
     from nanochat_framework.plugins.faults import fault
 
@@ -112,6 +112,7 @@ def _fields(component: Component) -> list[dict[str, Any]]:
         {
             "name": name,
             "type": describe_type(field),
+            "choices": describe_choices(field),
             "default": describe_default(field),
             "required": field.is_required(),
             "description": field.description or "",

@@ -29,6 +29,20 @@ def describe_default(field: FieldInfo) -> str:
     return "absent" if default is None else _literal(default)
 
 
+def describe_choices(field: FieldInfo) -> list[Any] | None:
+    """The values that a field can have, where they are few: those of a literal, true and false; else None."""
+    inner = [each for each in _members(field.annotation) if each is not type(None)]
+    if inner == [bool]:
+        return [True, False]
+    if not inner or any(get_origin(each) is not Literal for each in inner):
+        return None
+    return [value for each in inner for value in get_args(each)]
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
 def _with_bounds(annotation: Any, metadata: list[Any]) -> str:
     for item in metadata:
         if isinstance(item, Select):

@@ -97,6 +97,7 @@ def _keeping(actions: Any) -> None:
     forking.add_argument(
         "--run", dest="new", metavar="NAME", help="name of the new run (default: date and the old one)"
     )
+    forking.add_argument("--check", action="store_true", help="say what it would be, as JSON, and make nothing")
     forking.add_argument("--prepare", action="store_true", help="make its folder, and do not start it")
     forking.add_argument("--detach", action="store_true", help="start it in the background and return")
     forking.add_argument("--nproc", type=int, default=1, metavar="N", help="processes on this machine")

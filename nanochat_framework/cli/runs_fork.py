@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nanochat_framework.cli.common import load_host, process_count
-from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.fork import fork
+from nanochat_framework.cli.common import load_host, print_json, process_count
+from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.runs.directory import RunDirectory, check_free
+from nanochat_framework.runs.fork import checked, fork
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the run; start it unless it is only to be prepared."""
     parent = RunDirectory.find(arguments.runs_dir, arguments.run)
     nproc = process_count(arguments.nproc)
+    registry = load_host().registry
+    if arguments.check:
+        return _check(arguments, parent, registry)
     made = fork(
         parent,
-        load_host().registry,
+        registry,
         runs_dir=arguments.runs_dir,
         name=arguments.new,
         checkpoint=arguments.checkpoint,
@@ -35,3 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     with forgotten_if_refused(made):
         return resume(str(made.path), None, quiet=arguments.quiet, nproc=nproc)
+
+
+def _check(arguments: argparse.Namespace, parent: RunDirectory, registry: Registry) -> int:
+    """Say what a fork would be. Raises UsageError for every reason that making it would have."""
+    if arguments.new is not None:
+        check_free(arguments.runs_dir, arguments.new)
+    folder, step, config = checked(parent, registry, checkpoint=arguments.checkpoint, overrides=arguments.overrides)
+    print_json({"parent": parent.name, "checkpoint": folder.name, "step": step, "steps": config.train.steps})
+    return 0

@@ -211,6 +211,13 @@ def check_name(name: str) -> None:
         )
 
 
+def check_free(runs_dir: Path, name: str) -> None:
+    """Raises UsageError if a run cannot be called that, or something there is."""
+    check_name(name)
+    if os.path.lexists(runs_dir / name):
+        raise UsageError(_taken(runs_dir / name))
+
+
 def _facts(resolved_json: bytes, **given: Any) -> dict[str, Any]:
     return {
         "schema_version": 1,

@@ -43,12 +43,7 @@ def fork(
     `nanochat runs set` had changed by then holds on, but for keys among `overrides`. Raises UsageError (ConfigError for
     settings) where this cannot be done.
     """
-    folder, step = _checkpoint(parent, checkpoint)
-    config = _changed(parent, registry, overrides)
-    if config.train.steps is not None and config.train.steps <= step:
-        raise UsageError(
-            f"train.steps: {folder.name} is at step {step} of {config.train.steps}; set more to go on from it"
-        )
+    folder, step, config = checked(parent, registry, checkpoint=checkpoint, overrides=overrides)
     said = {text.partition("=")[0].strip() for text in overrides}
     settings = {key: value for key, value in settings_at(read(parent.events), step).items() if key not in said}
 
@@ -75,6 +70,22 @@ def fork(
     nobody = {"pid": None, "pid_start_time": None}
     StatusFile(run.status).update(state="queued", step=step, total_steps=config.train.steps or 0, **nobody)
     return run
+
+
+def checked(
+    parent: RunDirectory, registry: Registry, *, checkpoint: str | None = None, overrides: Sequence[str] = ()
+) -> tuple[Path, int, RunConfig]:
+    """Folder and step of the checkpoint that a fork begins at, and its configuration; nothing is made.
+
+    Raises UsageError (ConfigError for settings) where there can be no such fork.
+    """
+    folder, step = _checkpoint(parent, checkpoint)
+    config = _changed(parent, registry, overrides)
+    if config.train.steps is not None and config.train.steps <= step:
+        raise UsageError(
+            f"train.steps: {folder.name} is at step {step} of {config.train.steps}; set more to go on from it"
+        )
+    return folder, step, config
 
 
 def _checkpoint(parent: RunDirectory, name: str | None) -> tuple[Path, int]:

@@ -90,6 +90,16 @@ def test_types_and_defaults_are_in_tomls_words(capsys: Captured) -> None:
     assert fields("source", "text")["paths"] == ("array of string", "required")
 
 
+def test_choices_of_a_setting(capsys: Captured) -> None:
+    fields = {f["name"]: f for f in printed(capsys, "components", "show", "exporter", "gguf")["fields"]}
+    assert fields["ternary_type"]["choices"] == ["tq2_0", "tq1_0", "q4_0"]
+    assert fields["head_type"]["choices"][0] == "f32", "one that may be absent"
+    assert fields["license"]["choices"] is None
+    fields = {f["name"]: f for f in printed(capsys, "components", "show", "optimizer", "muon")["fields"]}
+    assert fields["nesterov"]["choices"] == [True, False]
+    assert fields["lr"]["choices"] is None
+
+
 def test_a_component_of_a_plugin_that_is_off_has_exit_code_4(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NANOCHAT_DISABLE_PLUGINS", "schedules")
     assert main(["components", "show", "schedule", "wsd"]) == 4

@@ -117,6 +117,26 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert os.listdir(tmp_path) == []
 
 
+def test_a_fork_is_checked_and_not_made(
+    parent: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").mkdir()
+    command = ["runs", "fork", str(parent.path), "--runs-dir", str(tmp_path), "--check", "--set", "train.steps=20"]
+    assert main([*command, "--run", "child"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "parent": parent.name,
+        "checkpoint": "step_00000012",
+        "step": 12,
+        "steps": 20,
+    }
+    for name, message in (("taken", "exists and is not a run"), ("a/b", "not a name for a run")):
+        assert main([*command, "--run", name]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*command, "--set", "train.steps=12"]) == 2
+    assert "is at step 12 of 12" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["taken"]
+
+
 def test_train_log_has_what_was_said(parent: RunDirectory) -> None:
     lines = parent.train_log.read_text().splitlines()
     assert [line.split(":")[0] for line in lines if line.startswith("---")] == ["--- attempt 1", "--- attempt 2"]

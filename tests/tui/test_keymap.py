@@ -54,7 +54,7 @@ def test_two_actions_change_places() -> None:
         ({"pause": "pp"}, "keys.pause: 'pp' is no key; like p, P, f5, ctrl+r, space, /"),
         ({"pause": ""}, 'keys.pause: a key, or a list of keys, is wanted: "p", ["p", "f5"]'),
         ({"pause": 5}, 'keys.pause: a key, or a list of keys, is wanted: "p", ["p", "f5"]'),
-        ({"tab_log": "f", "tab_events": "f"}, "keys.tab_events: f is tab_log already (run)"),
+        ({"tab_log": "z", "tab_events": "z"}, "keys.tab_events: z is tab_log already (run)"),
     ],
 )
 def test_what_will_not_do_is_told_in_a_line(wanted: dict[str, object], note: str) -> None:

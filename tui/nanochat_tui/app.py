@@ -44,7 +44,9 @@ Footer { background: $panel; }
 ModalScreen { align: center middle; background: $background 60%; }
 .dialog { width: 76; max-width: 96%; height: auto; max-height: 96%; background: $surface; border: round $primary; padding: 0 2; }
 .dialog.tall { max-height: 90%; }
+.dialog.wide { width: 112; }
 .dialog Input { border: none; height: 1; padding: 0; background: $boost; margin: 1 0; }
+.dialog .row Input { margin: 0; padding: 0 1; }
 .dialog OptionList { border: none; height: auto; max-height: 20; background: $surface; padding: 0; }
 .heading { text-style: bold; }
 .hint { color: $text-muted; }

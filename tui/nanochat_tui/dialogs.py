@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -123,9 +124,10 @@ class Pick(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         """The lines."""
-        with Vertical(classes="dialog tall"):
+        lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in self.lines]
+        with Vertical(classes="dialog tall wide"):
             yield Static(self.title_text, classes="heading", markup=False)
-            yield OptionList(*self.lines, markup=False)
+            yield OptionList(*lines, markup=False)
             yield Static("enter: this one    esc: none", classes="hint", markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:

@@ -29,11 +29,11 @@ class Key:
         return f"{action}_{word if word.isidentifier() else self.key}"
 
 
-RUNS, RUN, COMPARE = ("runs",), ("run",), ("compare",)
+RUNS, RUN, COMPARE, CHECKPOINTS = ("runs",), ("run",), ("compare",), ("checkpoints",)
 CHAT = ("chat",)
 BOTH = RUNS + RUN
 CHARTS = RUN + COMPARE
-ALL = BOTH + COMPARE
+ALL = BOTH + COMPARE + CHECKPOINTS
 
 KEYS = (
     Key("enter", "open", "open", "open the run", RUNS, footer=True),
@@ -48,13 +48,27 @@ KEYS = (
     Key("escape", "back", "back", "close what is open, clear the filter, go back to the runs", ALL),
     Key("p", "pause", "pause", "pause after the present step; go on if it is paused", BOTH, footer=True),
     Key("x", "stop", "stop", "checkpoint after the present step and end", BOTH, footer=True),
-    Key("c", "checkpoint", "checkpoint", "write a checkpoint after the present step", BOTH),
+    Key("c", "checkpoint", "checkpoint", "write a checkpoint after the present step", BOTH + CHECKPOINTS),
     Key("e", "evaluate", "evaluate", "evaluate on held-out text after the present step", BOTH),
     Key(
         "equals_sign", "settings", "set", "change the learning rate's factor or an interval of a run that trains", BOTH
     ),
     Key("u", "resume", "resume", "go on with a run that stopped, failed or was lost", BOTH),
     Key("n", "new", "new run", "start a training, as `nanochat train` does", RUNS, footer=True),
+    Key("k", "checkpoints", "checkpoints", "the run's checkpoints: keep, export, evaluate, remove", BOTH, footer=True),
+    Key("k", "keep", "keep", "keep the checkpoint from being pruned, or no longer", CHECKPOINTS, footer=True),
+    Key("E", "export", "export", "write the checkpoint as GGUF or in another format", CHECKPOINTS, footer=True),
+    Key("e", "score", "evaluate", "score the checkpoint on held-out text and tasks", CHECKPOINTS, footer=True),
+    Key("v", "verify", "verify", "compare the checksums of all checkpoints", CHECKPOINTS, footer=True),
+    Key(
+        "f",
+        "fork",
+        "fork",
+        "a run that goes on from a checkpoint, with changed settings",
+        BOTH + CHECKPOINTS,
+        footer=True,
+    ),
+    Key("D", "remove", "remove", "remove the checkpoint (asks first)", CHECKPOINTS, footer=True),
     Key("space", "mark", "mark", "mark the run to be compared, or no longer", RUNS),
     Key("C", "compare", "compare", "compare the marked runs (2 to 7)", RUNS, footer=True),
     Key("s", "sort", "sort", "sort by the next column", RUNS, footer=True),

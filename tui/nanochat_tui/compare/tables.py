@@ -11,6 +11,7 @@ from nanochat_framework.runs.compare import Comparison, best, shown
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.joint import Compared
 from nanochat_tui.palette import palette
+from nanochat_tui.printable import printable
 
 LONGEST_CELL = 40
 BEST = "▸"
@@ -20,7 +21,7 @@ Row = tuple[str, tuple[Text, ...]]
 
 def config_rows(found: Comparison) -> list[Row]:
     """The keys that differ."""
-    return [(key, tuple(Text(shown(value)) for value in values)) for key, values in found.config.items()]
+    return [(key, tuple(Text(printable(shown(value))) for value in values)) for key, values in found.config.items()]
 
 
 def metric_rows(found: Comparison) -> list[Row]:

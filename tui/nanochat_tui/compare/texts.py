@@ -10,6 +10,7 @@ from rich.text import Text
 
 from nanochat_framework.runs.jsonlines import Record
 from nanochat_tui.compare.joint import Compared
+from nanochat_tui.printable import printable
 
 LEAST_WIDTH = 24
 """Of a column of text; below it they stand below each other."""
@@ -42,7 +43,8 @@ def _by_prompt(samples: Sequence[Record]) -> dict[str, dict[int, str]]:
     for sample in samples:
         step = sample.get("step")
         if isinstance(step, int):
-            found.setdefault(str(sample.get("prompt", "")), {})[step] = str(sample.get("text", ""))
+            prompt, text = (printable(str(sample.get(key, ""))) for key in ("prompt", "text"))
+            found.setdefault(prompt, {})[step] = text
     return found
 
 

@@ -1,0 +1,1 @@
+"""A run's checkpoints: kept, exported, evaluated, forked, removed."""

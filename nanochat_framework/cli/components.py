@@ -42,27 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show what was asked for."""
     from nanochat_framework.cli.common import load_host
+    from nanochat_framework.plugins.kinds import check_kind
 
     if arguments.kind is not None:
-        _check_kind(arguments.kind)
+        check_kind(arguments.kind)
     registry = load_host().registry
     if arguments.action == "list":
         _list(registry, arguments.kind, as_json=arguments.json)
     else:
         _show(registry, arguments.kind, arguments.name, as_json=arguments.json)
     return 0
-
-
-def _check_kind(kind: str) -> None:
-    import difflib
-
-    from nanochat_framework.errors import UsageError
-    from nanochat_framework.plugins.kinds import KINDS
-
-    if kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise UsageError(f"there is no kind of component {kind!r}{hint} Kinds: {', '.join(KINDS)}")
 
 
 def _list(registry: Registry, kind: str | None, *, as_json: bool) -> None:

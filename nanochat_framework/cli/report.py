@@ -45,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     import time
 
     from nanochat_framework.cli.common import load_host
-    from nanochat_framework.report.gather import find_run, gather
+    from nanochat_framework.report.gather import gather
     from nanochat_framework.report.held_out import baselines
     from nanochat_framework.report.story import tell
-    from nanochat_framework.runs.directory import default_runs_dir
+    from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
 
     price = _price(arguments.price_per_hour)
-    found_run = find_run(arguments.run, arguments.runs_dir or default_runs_dir())
+    found_run = RunDirectory.find(arguments.runs_dir or default_runs_dir(), arguments.run)
     targets = _targets(arguments.output, arguments.format, found_run.path)
     found = gather(found_run, load_host().registry)
     compressors, n_bytes = baselines(found.data) if found.values("eval/bits_per_byte") else ({}, 0)

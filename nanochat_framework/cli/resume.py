@@ -44,15 +44,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
     from nanochat_framework.cli.common import process_count
     from nanochat_framework.cli.queue_options import runs_before
-    from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+    from nanochat_framework.runs.directory import default_runs_dir, find_to_resume
 
     before = None
     if arguments.detach or arguments.after or arguments.queue:
         runs_dir = arguments.runs_dir or default_runs_dir()
-        target = RunDirectory.find(runs_dir, arguments.run)
+        target, named = find_to_resume(arguments.run, runs_dir)
         before = runs_before(arguments, runs_dir, target.name)
         if arguments.detach:
-            given = ["--from", arguments.checkpoint] if arguments.checkpoint else []
+            wanted = arguments.checkpoint or named
+            given = ["--from", wanted] if wanted else []
             return detach(target, [*given, "--nproc", str(process_count(arguments.nproc))], before)
     options = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet, "nproc": arguments.nproc}
     return resume(arguments.run, arguments.runs_dir, **options, before=before)
@@ -71,10 +72,10 @@ def resume(
     from nanochat_framework.cli.common import load_host, process_count
 
     if before is not None:
-        from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+        from nanochat_framework.runs.directory import default_runs_dir, find_to_resume
         from nanochat_framework.runs.queue import wait_for_turn
 
-        wait_for_turn(RunDirectory.find(runs_dir or default_runs_dir(), target), before)
+        wait_for_turn(find_to_resume(target, runs_dir or default_runs_dir())[0], before)
     from nanochat_framework.training.launch import go_on  # imports torch, which nobody needs while waiting
 
     return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=process_count(nproc))

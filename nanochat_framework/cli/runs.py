@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nanochat_framework.runs.control import COMMANDS, SETTABLE
+
 HELP = "list, watch, compare and steer runs, on this machine or through a shared folder"
 
 EXAMPLES = """\
@@ -28,18 +30,9 @@ training is written into its folder and done after its present step; the command
 protocol. Exit codes: 0 done, 1 failed or not answered in time, 2 refused.
 """
 
-STEERING = {
-    "pause": "hold after the present step, keeping everything in memory",
-    "unpause": "go on after a pause",
-    "stop": "checkpoint after the present step and end; `nanochat resume` goes on",
-    "checkpoint": "write a checkpoint after the present step",
-    "eval": "evaluate on held-out data after the present step",
-    "sample": "write the texts of [sample] after the present step",
-    "set": "change settings from the next step on",
-}
 _MODULES = {
     **dict.fromkeys(("ls", "show", "compare"), "runs_view"),
-    **dict.fromkeys(STEERING, "runs_steer"),
+    **dict.fromkeys(COMMANDS, "runs_steer"),
     **dict.fromkeys(("tag", "rm"), "runs_keep"),
     "logs": "runs_logs",
     "fork": "runs_fork",
@@ -54,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _viewing(actions)
-    for name, summary in STEERING.items():
+    for name, summary in COMMANDS.items():
         _steering(_action(actions, name, summary), name)
     _keeping(actions)
 
@@ -122,7 +115,7 @@ def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
 def _steering(action: argparse.ArgumentParser, name: str) -> None:
     _run_argument(action)
     if name == "set":
-        action.add_argument("settings", nargs="+", metavar="KEY=VALUE", help="lr_scale, train.log_every, ...")
+        action.add_argument("settings", nargs="+", metavar="KEY=VALUE", help=", ".join(SETTABLE))
     if name == "pause":
         action.add_argument("--release", action="store_true", help="checkpoint and end, so that the device is free")
     action.add_argument(

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from nanochat_framework.config.layers import EXTENDS
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import COMPONENT_MARK
+from nanochat_framework.errors import first_line
 from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
 
@@ -124,8 +125,7 @@ class _Writer:
         try:
             table = self.table(component.config_class(), part=part)
         except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-            reason = (str(error).splitlines() or [""])[0]
-            line = f"{component.kind} {component.name} is left out: {type(error).__name__}: {reason}"
+            line = f"{component.kind} {component.name} is left out: {type(error).__name__}: {first_line(error)}"
             self.left_out += [] if line in self.left_out else [line]
             return None
         name = {"const": component.name, "description": component.summary}

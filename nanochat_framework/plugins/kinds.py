@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nanochat_framework.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -38,3 +40,13 @@ KINDS: dict[str, Kind] = {
         Kind("evaluation", f"{_CONTRACTS}.evaluation:Evaluation", "a score of a trained model"),
     )
 }
+
+
+def check_kind(name: str) -> None:
+    """Raises UsageError, with near names, if there is no such kind."""
+    if name not in KINDS:
+        import difflib
+
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UsageError(f"there is no kind of component {name!r}{hint} Kinds: {', '.join(KINDS)}")

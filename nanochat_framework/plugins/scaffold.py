@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import keyword
 import os
 import re
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat_framework.errors import UsageError
-from nanochat_framework.plugins.kinds import KINDS
+from nanochat_framework.plugins.kinds import KINDS, check_kind
 
 TEMPLATES = Path(__file__).parent / "templates"
 SAME_FOLDER = {"importer": "exporter"}
@@ -39,10 +38,7 @@ class NewPlugin:
     name: str
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            near = difflib.get_close_matches(self.kind, KINDS, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise UsageError(f"there is no kind of component {self.kind!r}{hint} Kinds: {', '.join(KINDS)}")
+        check_kind(self.kind)
         _check_word("--vendor", self.vendor)
         _check_word("NAME", self.name)
         if self.name in (*KINDS, "config", "contract", "component", "part"):

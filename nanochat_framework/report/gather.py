@@ -13,7 +13,7 @@ from typing import Any
 from nanochat_framework.config.diff import Difference, differences
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.presets import preset_names
-from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.errors import NanochatError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.report.held_out import SourceFacts, source_facts
 from nanochat_framework.runs.directory import RunDirectory, source_name
@@ -180,13 +180,3 @@ def _parameters(run: RunDirectory) -> int | None:
                 header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 100_000_000)))
             return sum(int(math.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
     return None
-
-
-def find_run(target: str, runs_dir: Path) -> RunDirectory:
-    """A run by name or by path. Raises UsageError."""
-    try:
-        if (Path(target) / "run.json").exists():
-            return RunDirectory.open(Path(target))
-    except OSError as error:
-        raise UsageError(f"{target[:80]}: not a run ({error.strerror})") from None
-    return RunDirectory.find(runs_dir, target)

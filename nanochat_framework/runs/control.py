@@ -26,12 +26,12 @@ from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, TailReade
 from nanochat_framework.runs.process import host_name
 
 COMMANDS: dict[str, str] = {
-    "pause": "hold after the present step; with `release` checkpoint and end, so that the device is free",
+    "pause": "hold after the present step, keeping everything in memory; with `release` checkpoint and end",
     "unpause": "go on after a pause",
-    "stop": "checkpoint after the present step and end",
+    "stop": "checkpoint after the present step and end; `nanochat resume` goes on",
     "checkpoint": "write a checkpoint after the present step",
-    "eval": "held-out evaluation after the present step",
-    "sample": "write the texts of `[sample]` after the present step",
+    "eval": "evaluate on held-out data after the present step",
+    "sample": "write the texts of [sample] after the present step",
     "set": "change settings from the next step on",
 }
 """Command -> what it asks for."""

@@ -197,6 +197,14 @@ class RunDirectory:
         return [cls(path.parent) for path in sorted(runs_dir.glob("[!.]*/run.json"))]
 
 
+def find_to_resume(target: str, runs_dir: Path) -> tuple[RunDirectory, str | None]:
+    """A run by name or path; by the path of one of its checkpoints, that checkpoint's name as well. Raises UsageError."""
+    path = Path(target)
+    if path.parent.name == "checkpoints" and os.path.isdir(path):  # False, not an error, for what is no path
+        return RunDirectory.open(path.parent.parent), path.name
+    return RunDirectory.find(runs_dir, target), None
+
+
 def source_name(number: int) -> str:
     """File name of the copy of a configuration's source: 0 the one that was named, 1 the one that it extends, ..."""
     return f"config.source.{number}.toml" if number else "config.source.toml"

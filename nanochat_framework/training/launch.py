@@ -12,12 +12,12 @@ import torch.distributed as dist
 
 from nanochat_framework.config.load import LoadedConfig, components_lock, read_resolved
 from nanochat_framework.config.run_config import RunConfig
-from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
+from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError, first_line
 from nanochat_framework.planning.inventory import describe
 from nanochat_framework.planning.parameters import resting_parameters
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from nanochat_framework.runs.directory import RunDirectory, default_runs_dir
+from nanochat_framework.runs.directory import RunDirectory, default_runs_dir, find_to_resume
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.train_log import TrainLog
 from nanochat_framework.training.new_run import new_run
@@ -59,7 +59,7 @@ def go_on(
     target: str, host: PluginHost, *, runs_dir: Path | None, checkpoint: str | None, quiet: bool, nproc: int = 1
 ) -> int:
     """Resume a run from its newest whole checkpoint, or the named one; returns the exit code."""
-    run, named = _find(target, runs_dir or default_runs_dir())
+    run, named = find_to_resume(target, runs_dir or default_runs_dir())
     config = read_resolved(run.config_resolved, registry=host.registry)
     wanted = checkpoint or named
     if nproc > 1:
@@ -118,19 +118,6 @@ def _choose(store: CheckpointStore, name: str | None) -> Path | None:
     return folder
 
 
-def _find(target: str, runs_dir: Path) -> tuple[RunDirectory, str | None]:
-    """A run by name or path, or the run that a checkpoint path belongs to with the checkpoint's name."""
-    path = Path(target)
-    try:
-        if path.parent.name == "checkpoints" and path.is_dir():
-            return RunDirectory.open(path.parent.parent), path.name
-        if (path / "run.json").exists():
-            return RunDirectory.open(path), None
-    except OSError as error:
-        raise UsageError(f"{target[:80]}: not a run ({error.strerror})") from None
-    return RunDirectory.find(runs_dir, target), None
-
-
 def _train(
     config: RunConfig,
     host: PluginHost,
@@ -186,7 +173,7 @@ def _train(
             if prepared is not None:
                 prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
             if world.is_main:
-                StatusFile(run.status).update(state="failed", error=(str(failure).splitlines() or [""])[0])
+                StatusFile(run.status).update(state="failed", error=first_line(failure))
             raise failure from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pluggy
 
 from nanochat_framework.contracts.callback import Callback
+from nanochat_framework.errors import first_line
 from nanochat_framework.plugins.api import RunFacts
 from nanochat_framework.plugins.guard import Guard, Report
 from nanochat_framework.runs.directory import RunDirectory
@@ -50,7 +51,7 @@ class PluginEventsCallback(Callback):
         """`nanochat_run_ended`."""
         stopped = isinstance(error, KeyboardInterrupt) or (error is None and not trainer.finished)
         state = "stopped" if stopped else "finished" if error is None else "failed"
-        why = (str(error).splitlines() or [type(error).__name__])[0] if state == "failed" else None
+        why = first_line(error) if error is not None and state == "failed" else None
         self._tell("nanochat_run_ended", step=trainer.step, state=state, error=why)
 
     def _tell(self, hook: str, **facts: Any) -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from nanochat_framework.contracts.callback import Callback
-from nanochat_framework.errors import NanochatError
+from nanochat_framework.errors import NanochatError, first_line
 from nanochat_framework.runs.atomic import DiskFull, system_reason
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.status import LATEST, State, StatusFile
@@ -199,7 +199,7 @@ class StatusCallback(Callback):
             state = "finished" if trainer.finished else trainer.stop_state
         else:
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-        message = None if error is None else (str(error).splitlines() or [type(error).__name__])[0]
+        message = None if error is None else first_line(error)
         self.status.stop_heart()
         self.status.update(state=state, error=message, **_progress(trainer))
 

@@ -64,6 +64,12 @@ from nanochat_framework.training.training_data import TrainingData
 from nanochat_framework.training.utilisation import Utilisation
 from nanochat_framework.training.world import World
 
+_ERRORS: dict[str, EventKind] = {
+    "callback": "callback_error",
+    "plugin": "plugin_error",
+    "tracker": "tracker_error",
+}
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -234,13 +240,26 @@ class Reporting:
 
     def failure(self, kind: str, name: str, where: str, error: BaseException, *, switched_off: bool) -> None:
         """Say that a callback or a plugin's hook raised, here and in events.jsonl; the training goes on."""
-        if self.status is None:
-            return
-        what = fault(error)
-        self.narration.warn(f"{kind} {name}: {where}: {what}{'; it is switched off' if switched_off else ''}")
-        with contextlib.suppress(OSError, NanochatError):
-            event: EventKind = "plugin_error" if kind == "plugin" else "callback_error"
-            self.events.write(event, **{kind: name}, hook=where, error=what, switched_off=switched_off)
+        if self.status is not None:
+            _tell_failure(self.events, self.narration, kind, name, error, where=where, switched_off=switched_off)
+
+
+def _tell_failure(
+    events: EventLog,
+    narration: Narration,
+    kind: str,
+    name: str,
+    error: BaseException,
+    *,
+    where: str | None = None,
+    switched_off: bool,
+) -> None:
+    """Say that a callback, a plugin's hook or a tracker raised, here and as an event; the training goes on."""
+    what, place = fault(error), "" if where is None else f"{where}: "
+    narration.warn(f"{kind} {name}: {place}{what}{'; it is switched off' if switched_off else ''}")
+    hook = {} if where is None else {"hook": where}
+    with contextlib.suppress(OSError, NanochatError):  # a full disk may be what it failed for
+        events.write(_ERRORS[kind], **{kind: name}, **hook, error=what, switched_off=switched_off)
 
 
 def _reporting(
@@ -274,20 +293,9 @@ def _reporting(
     if not built:
         return Reporting(events, metrics, narration, status)
     tracked = TrackedRun(run.info()["id"], run.name, run.path.absolute(), attempt, step)
-    trackers = Trackers(built, tracked, config.to_dict(), partial(_report_tracker, events, narration))
+    trackers = Trackers(built, tracked, config.to_dict(), partial(_tell_failure, events, narration, "tracker"))
     events.listener, metrics.listener = trackers.event, trackers.metrics
     return Reporting(events, metrics, narration, status, trackers)
-
-
-def _report_tracker(
-    events: EventLog, narration: Narration, name: str, error: BaseException, *, switched_off: bool
-) -> None:
-    """Say that a tracker failed, here and in events.jsonl; the training goes on."""
-    reason = (str(error).splitlines() or [""])[0]
-    what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
-    narration.warn(f"tracker {name}: {what}{'; it is switched off' if switched_off else ''}")
-    with contextlib.suppress(OSError, NanochatError):
-        events.write("tracker_error", tracker=name, error=what, switched_off=switched_off)
 
 
 def _samples(

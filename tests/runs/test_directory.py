@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.atomic import DiskFull
-from nanochat_framework.runs.directory import RunDirectory, check_name, default_runs_dir
+from nanochat_framework.runs.directory import RunDirectory, check_name, default_runs_dir, find_to_resume
 
 SOURCE = b'# mine\r\n[model]\nname = "decoder"\n\xff'
 
@@ -216,3 +216,15 @@ print({"torch", "numpy", "pydantic"} & set(sys.modules))
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"
     )
+
+
+def test_what_to_resume_is_a_run_or_one_of_its_checkpoints(tmp_path: Path) -> None:
+    run = create(tmp_path / "runs", "first")
+    checkpoint = run.checkpoints / "step_00000004"
+    checkpoint.mkdir()
+    assert find_to_resume("first", tmp_path / "runs") == (run, None)
+    assert find_to_resume(str(run.path), tmp_path) == (run, None)
+    assert find_to_resume(str(checkpoint), tmp_path) == (run, "step_00000004")
+    for wrong in ("second", str(tmp_path / "checkpoints" / "step_00000004"), "x" * 300, "a\0/checkpoints/b"):
+        with pytest.raises(UsageError):
+            find_to_resume(wrong, tmp_path / "runs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nanochat_framework.config.load import LoadedConfig
@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   nanochat config check my.toml
   nanochat config check tiny-cpu --set optimizer.0.lr=0.01
+  nanochat config check runs/first --set train.steps=9000 --json     what a run was made from, changed
   nanochat config show tiny-cpu            every default filled in, as TOML
   nanochat config show my.toml --origin    each value with the file and line that it comes from
   nanochat config diff nano-125m my.toml
@@ -38,10 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for side in ("a", "b"):
         diff.add_argument(side, metavar=side.upper(), help="a TOML file, a preset or a run")
     diff.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
-    for action in (show, diff):
+    for action in (check, show, diff):
         action.add_argument("--json", action="store_true", help="as JSON")
     for action in (check, show):
-        action.add_argument("config", help="path of a TOML file, or the name of a preset")
+        action.add_argument("config", help="path of a TOML file or of a run, or the name of a preset")
         action.add_argument(
             "--set",
             action="append",
@@ -65,10 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "diff":
         _diff(arguments, registry)
         return 0
-    loaded = _load(arguments.config, arguments.overrides, registry)
     if arguments.action == "check":
-        print(f"{loaded.path}: ok")
-    elif arguments.origin:
+        _check(arguments, registry)
+        return 0
+    loaded = _load(arguments.config, arguments.overrides, registry)
+    if arguments.origin:
         _show_origins(loaded, as_json=arguments.json)
     else:
         _show(loaded, as_json=arguments.json)
@@ -94,24 +96,54 @@ def _show(loaded: LoadedConfig, *, as_json: bool) -> None:
         print(dump_toml(loaded.config), end="")
 
 
-def _show_origins(loaded: LoadedConfig, *, as_json: bool) -> None:
-    from nanochat_framework.cli.common import print_json, print_table
-    from nanochat_framework.config.dump import toml_value
+def _check(arguments: argparse.Namespace, registry: Registry) -> None:
+    """Say that it is well. As JSON: every problem and warning, and of one that is well every value; raises all the same."""
+    from nanochat_framework.cli.common import print_json
+    from nanochat_framework.errors import ConfigError, Problem, UsageError
+
+    try:
+        loaded = _load(arguments.config, arguments.overrides, registry)
+    except UsageError as error:
+        if arguments.json:
+            problems = error.problems if isinstance(error, ConfigError) else (Problem("", "", str(error)),)
+            print_json({"ok": False, "problems": [vars(problem) for problem in problems], "warnings": [], "values": []})
+        raise
+    if arguments.json:
+        print_json({"ok": True, "problems": [], "warnings": loaded.warnings, "values": _origins(loaded)})
+    else:
+        print(f"{loaded.path}: ok")
+
+
+def _origins(loaded: LoadedConfig) -> list[dict[str, Any]]:
+    """`key`, `value` and `origin` of everything that the configuration says or leaves to a default."""
     from nanochat_framework.config.origins import leaves
     from nanochat_framework.config.toml_lines import dotted
 
-    found = [(path, value, loaded.provenance.origin(path)) for path, value in leaves(loaded.config.to_dict())]
+    return [
+        {"key": dotted(path), "value": value, "origin": loaded.provenance.origin(path).to_dict()}
+        for path, value in leaves(loaded.config.to_dict())
+    ]
+
+
+def _show_origins(loaded: LoadedConfig, *, as_json: bool) -> None:
+    from nanochat_framework.cli.common import print_json, print_table
+    from nanochat_framework.config.origins import leaves
+    from nanochat_framework.config.toml_lines import dotted
+    from nanochat_framework.config.toml_text import toml_value
+
     if as_json:
-        print_json([{"key": dotted(path), "value": value, "origin": origin.to_dict()} for path, value, origin in found])
-    else:
-        rows = [(dotted(path), toml_value(value), str(origin)) for path, value, origin in found]
-        print_table(("key", "value", "from"), rows)
+        print_json(_origins(loaded))
+        return
+    found = [(path, value, loaded.provenance.origin(path)) for path, value in leaves(loaded.config.to_dict())]
+    print_table(
+        ("key", "value", "from"), [(dotted(path), toml_value(value), str(origin)) for path, value, origin in found]
+    )
 
 
 def _diff(arguments: argparse.Namespace, registry: Registry) -> None:
     from nanochat_framework.cli.common import print_json
     from nanochat_framework.config.diff import ABSENT, differences
-    from nanochat_framework.config.dump import toml_value
+    from nanochat_framework.config.toml_text import toml_value
 
     sides = [_side(target, arguments.runs_dir, registry) for target in (arguments.a, arguments.b)]
     found = differences(*(config.to_dict() for config in sides))

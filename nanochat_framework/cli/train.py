@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    parser.add_argument("config", nargs="?", help="path of a TOML file, or the name of a preset")
+    parser.add_argument("config", nargs="?", help="path of a TOML file or of a run, or the name of a preset")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import tomli
 from nanochat_framework.config import toml_lines
 from nanochat_framework.config.merge import copied, merge
 from nanochat_framework.config.presets import find_config, preset_name
+from nanochat_framework.config.toml_text import toml_sections
 from nanochat_framework.errors import ConfigError, Problem, UsageError
 
 EXTENDS = "extends"
@@ -101,6 +103,9 @@ def owner_of(layers: Sequence[Layer], data: Mapping[str, Any], path: toml_lines.
 def _read_layer(path: Path, preset: str | None) -> tuple[Layer, Any]:
     """A file, and what its `extends` says; None without one."""
     source = _read(path)
+    if path.suffix == ".json":
+        data = _parse_frozen(path, source)
+        return Layer(path, preset, "\n".join(toml_sections(data)).encode(), data, {}), None
     text, data = _parse(path, source)
     below = data.pop(EXTENDS, None)
     return Layer(path, preset, source, data, toml_lines.key_lines(text)), below
@@ -132,6 +137,17 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"{path}: is a folder, not a TOML file") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _parse_frozen(path: Path, source: bytes) -> dict[str, Any]:
+    """The configuration of a run as it was frozen; JSON, without lines that a person would know."""
+    try:
+        data = json.loads(source)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds no configuration of a run")
+    return data
 
 
 def _parse(path: Path, source: bytes) -> tuple[str, dict[str, Any]]:

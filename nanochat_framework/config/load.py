@@ -17,6 +17,7 @@ from nanochat_framework.config.known_keys import KnownKeys
 from nanochat_framework.config.layers import Layer, merged, read_layers
 from nanochat_framework.config.origins import Provenance
 from nanochat_framework.config.overrides import Override, apply_overrides
+from nanochat_framework.config.presets import FROZEN
 from nanochat_framework.config.problems import Location, all_absent, explain
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.config.selection import Selected
@@ -39,6 +40,11 @@ class LoadedConfig:
     def path(self) -> Path:
         """The file that was named."""
         return self.layers[-1].path
+
+    @property
+    def label(self) -> str:
+        """What runs of it are called: the file's name, or that of the run whose configuration it was."""
+        return self.path.parent.name if self.path.name == FROZEN else self.path.stem
 
 
 def load_config(target: str | Path, *, registry: Registry, overrides: Sequence[str | Override] = ()) -> LoadedConfig:

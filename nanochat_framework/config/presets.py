@@ -1,4 +1,7 @@
-"""Presets by name: `nano-125m` is `configs/models/nano_125m.toml`, in a checkout and in an installed wheel alike."""
+"""Configurations by name: `nano-125m` is `configs/models/nano_125m.toml`, in a checkout and in an installed wheel alike.
+
+The path of a run's folder means what that run was frozen with, `config.resolved.json` in it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from pathlib import Path
 
 from nanochat_framework.errors import UsageError
 
+FROZEN = "config.resolved.json"
+"""The file that a run's folder has its configuration in, with every default filled in."""
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -26,13 +31,15 @@ def preset_names() -> list[str]:
 
 
 def find_config(target: str | Path, folder: Path | None = None) -> Path:
-    """The file of a path or a preset's name; a folder that happens to have a preset's name hides no preset.
+    """The file of a path, a run's folder or a preset's name; a folder with a preset's name that is no run hides no preset.
 
     A relative path counts from `folder`, the working directory if that is not given. Raises UsageError with near names.
     """
     path = _path(target, folder)
     if _is_file(path):
         return path
+    if _is_file(path / FROZEN):
+        return path / FROZEN
     name = _as_name(target)
     if name in preset_names():
         return _short(presets_dir() / f"{name.replace('-', '_')}.toml")
@@ -48,7 +55,8 @@ def find_config(target: str | Path, folder: Path | None = None) -> Path:
 
 def preset_name(target: str | Path, folder: Path | None = None) -> str | None:
     """The name of the preset that `find_config` takes this for, None where it is a file's path."""
-    return None if _is_file(_path(target, folder)) else _as_name(target)
+    path = _path(target, folder)
+    return None if _is_file(path) or _is_file(path / FROZEN) else _as_name(target)
 
 
 def _path(target: str | Path, folder: Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nanochat_framework.config.dump import toml_table
+from nanochat_framework.config.toml_text import toml_table
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.checkpoint_store import CheckpointStore

@@ -15,7 +15,7 @@ def new_run(loaded: LoadedConfig, config: RunConfig, runs_dir: Path | None, name
     return RunDirectory.create(
         runs_dir or default_runs_dir(),
         name,
-        label=loaded.path.stem,
+        label=loaded.label,
         sources=[(str(layer.path), layer.source) for layer in reversed(loaded.layers)],
         resolved=config.to_dict(),
         components_lock=components_lock(config),

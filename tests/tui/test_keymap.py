@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from nanochat_tui.app import Dashboard
-from nanochat_tui.dialogs import Help, Prompt
+from nanochat_tui.dialogs import Help
 from nanochat_tui.keymap import as_toml, checked
 from nanochat_tui.keys import KEYS, choose, hint
+from nanochat_tui.launch.pick import PickScreen
 from nanochat_tui.settings import Settings, read_settings
 from tests.tui.run_folders import make_run, text_of, until
 
@@ -95,11 +96,11 @@ def test_keys_of_ones_own_are_pressed_and_shown(tmp_path: Path) -> None:
             await pilot.press("n")
             assert app.screen is app.runs_screen, "it is the key of nothing now"
             await pilot.press("N")
-            await until(lambda: isinstance(app.screen, Prompt), pilot.pause)
+            await until(lambda: isinstance(app.screen, PickScreen), pilot.pause)
             await pilot.press("escape", "h")
             await until(lambda: isinstance(app.screen, Help), pilot.pause)
             await until(lambda: "f1 h  these keys" in text_of(app), pilot.pause)
-            assert "N  start a training" in text_of(app) and "ctrl+s  sort" in text_of(app)
+            assert "N  put a training together" in text_of(app) and "ctrl+s  sort" in text_of(app)
             await pilot.press("escape")
             await until(lambda: "N new run" in text_of(app), pilot.pause)
             assert hint("new") == "N"

@@ -152,7 +152,7 @@ def test_a_run_that_trains_is_not_resumed_and_a_new_one_needs_a_configuration(ru
         await until(lambda: "resume: first is running" in said(app), pilot.pause)
         await pilot.press("escape")
         await until(lambda: app.screen is not screen, pilot.pause)
-        await pilot.press("n", "enter")
+        await pilot.press("colon", "enter")
         await until(lambda: "a configuration is missing" in text_of(app), pilot.pause)
         app.screen.query_one(Input).value = "tiny-cpu --run 'x"
         await pilot.press("enter")
@@ -173,7 +173,7 @@ def test_a_training_started_stopped_and_resumed_from_the_dashboard(tmp_path: Pat
         app = Dashboard(tmp_path, seconds=0.1)
         async with app.run_test(size=(120, 30)) as pilot:
             await pilot.pause()
-            await pilot.press("n")
+            await pilot.press("colon")
             words = "tiny-cpu --dataset synthetic --run x --set train.steps=100000 --set model.dim=32 --set train.batch_size=1"
             app.screen.query_one(Input).value = words
             await pilot.press("enter")

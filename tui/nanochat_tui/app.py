@@ -17,6 +17,7 @@ from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.chat.screen import ChatScreen
 from nanochat_tui.filters import parse
 from nanochat_tui.keys import KEYS, choose, keys_of, shown
+from nanochat_tui.launch.draft import Draft
 from nanochat_tui.layout import Memory
 from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
@@ -83,6 +84,8 @@ class Dashboard(App[None]):
         self.runs_screen = RunsScreen(runs_dir, wanted or self._filter_before(), self.memory)
         self.first, self.seconds = first, seconds
         self.requests = Requests()
+        self.last_form: Draft | None = None
+        """The form of a new run that was left."""
 
     def _filter_before(self) -> str:
         """The filter of the last time, as far as it still is one."""

@@ -115,17 +115,31 @@ async def ask(*arguments: str) -> Any:
     Raises UsageError with the command's own line where it found the arguments wrong (exit code 2), NanochatError where
     it failed.
     """
-    command = await Command.start(arguments)
-    command.end_input()
-    try:
-        text = "\n".join([line async for line in command.lines()])
-        code = await command.wait()
-    except asyncio.CancelledError:
-        await command.cancel()
-        raise
+    command, text, code = await _run(arguments)
     if code:
         raise (UsageError if code == 2 else NanochatError)(command.complaint())
     try:
         return json.loads(text)
     except ValueError:
         raise NanochatError(f"nanochat {' '.join(arguments)}: printed no JSON") from None
+
+
+async def answer(*arguments: str) -> tuple[Any, str]:
+    """The JSON that a command prints whether it fails or not (None without any), and its complaint."""
+    command, text, code = await _run(arguments)
+    try:
+        return json.loads(text), command.complaint() if code else ""
+    except ValueError:
+        return None, command.complaint()
+
+
+async def _run(arguments: Sequence[str]) -> tuple[Command, str, int]:
+    """A command that has ended, what it printed, and its code; cancelling the task ends the command."""
+    command = await Command.start(arguments)
+    command.end_input()
+    try:
+        text = "\n".join([line async for line in command.lines()])
+        return command, text, await command.wait()
+    except asyncio.CancelledError:
+        await command.cancel()
+        raise

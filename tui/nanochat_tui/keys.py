@@ -34,6 +34,7 @@ CHAT = ("chat",)
 BOTH = RUNS + RUN
 CHARTS = RUN + COMPARE
 ALL = BOTH + COMPARE + CHECKPOINTS
+PICK, FORM = ("pick",), ("form",)
 
 KEYS = (
     Key("enter", "open", "open", "open the run", RUNS, footer=True),
@@ -54,7 +55,8 @@ KEYS = (
         "equals_sign", "settings", "set", "change the learning rate's factor or an interval of a run that trains", BOTH
     ),
     Key("u", "resume", "resume", "go on with a run that stopped, failed or was lost", BOTH),
-    Key("n", "new", "new run", "start a training, as `nanochat train` does", RUNS, footer=True),
+    Key("n", "new", "new run", "put a training together in a form, and start or queue it", RUNS, footer=True),
+    Key("colon", "command", "command", "start a training by typing what follows `nanochat train`", RUNS),
     Key("k", "checkpoints", "checkpoints", "the run's checkpoints: keep, export, evaluate, remove", BOTH, footer=True),
     Key("k", "keep", "keep", "keep the checkpoint from being pruned, or no longer", CHECKPOINTS, footer=True),
     Key("E", "export", "export", "write the checkpoint as GGUF or in another format", CHECKPOINTS, footer=True),
@@ -102,7 +104,7 @@ KEYS = (
         "l", "log_scale", "log", "logarithmic y axis for losses, gradient norm and learning rates", CHARTS, footer=True
     ),
     Key("m", "metrics", "metrics", "choose the metrics that have a chart", CHARTS, footer=True),
-    Key("question_mark", "help", "help", "these keys", ALL, footer=True),
+    Key("question_mark", "help", "help", "these keys", ALL + FORM, footer=True),
     Key("q", "quit", "quit", "leave; no training notices", ALL, footer=True),
     Key("enter", "send", "send", "send what is typed; where nothing is, go on from the last text", CHAT, footer=True),
     Key("ctrl+n", "new_line", "new line", "a new line in what is typed", CHAT, footer=True),
@@ -122,6 +124,28 @@ KEYS = (
     Key("pageup", "page(-1)", "page up", "turn back a page of the talk", CHAT),
     Key("pagedown", "page(1)", "page down", "turn a page on", CHAT),
     Key("f1", "keys", "help", "these keys", CHAT, footer=True),
+    Key("enter", "change", "change", "change the setting; fold and unfold a section", FORM, footer=True),
+    Key(
+        "slash",
+        "find",
+        "find, add",
+        "find a setting, or add one; add an optimizer, an objective, ...",
+        FORM,
+        footer=True,
+    ),
+    Key("r", "reset", "reset", "take back what was changed here; on a section, in all of it", FORM, footer=True),
+    Key("d", "take_out", "remove", "take a member of a list out, like an optimizer", FORM),
+    Key("e", "next_problem", "problem", "go to the next setting with a problem", FORM, footer=True),
+    Key("s", "start", "start", "start it; it goes on when the dashboard is closed", FORM, footer=True),
+    Key("Q", "queue", "queue", "let it begin when the runs of now on this machine have ended", FORM, footer=True),
+    Key("v", "view", "view", "see the command and the file, to copy them", FORM, footer=True),
+    Key("y", "copy", "copy", "copy the command to the terminal's clipboard (OSC 52)", FORM),
+    Key("w", "write", "write", "write a TOML file that says the same", FORM),
+    Key("escape", "back", "back", "undo what is being typed; leave the form (it is kept)", FORM, footer=True),
+    Key("down", "move(1)", "down", "the next one", PICK),
+    Key("up", "move(-1)", "up", "the one before", PICK),
+    Key("enter", "take", "take", "begin there", PICK, footer=True),
+    Key("escape", "back", "back", "to the runs", PICK, footer=True),
 )
 
 
@@ -160,6 +184,7 @@ def shown(key: str) -> str:
     names = {
         "slash": "/",
         "ampersand": "&",
+        "colon": ":",
         "question_mark": "?",
         "plus": "+",
         "minus": "-",

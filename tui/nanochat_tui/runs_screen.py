@@ -21,6 +21,7 @@ from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
 from nanochat_tui.formats import COLUMNS, Column, columns
 from nanochat_tui.keys import bindings, hint
+from nanochat_tui.launch.pick import PickScreen
 from nanochat_tui.layout import Memory
 from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
 from nanochat_tui.steering import SteeringScreen
@@ -281,6 +282,12 @@ class RunsScreen(SteeringScreen):
         field.value = ""
         field.display = False
         self.query_one(DataTable).focus()
+
+    def action_new(self) -> None:
+        """Put a training together."""
+        path = self.selected_path()
+        selected = next((run for run in self.listing.runs if run.path == path), None)
+        self.app.push_screen(PickScreen(selected, self.listing.runs, self.dashboard.last_form))
 
     def changed(self, result: str | None = None) -> None:
         """Look at once."""

@@ -100,7 +100,7 @@ class SteeringScreen(DashboardScreen):
             self.dashboard.requests.start(f"resume {run.name}", ["resume", str(run.path), "--detach"])
             self.changed()
 
-    def action_new(self) -> None:
+    def action_command(self) -> None:
         """Ask for the arguments of `nanochat train` and start it."""
         runs_dir = self.dashboard.runs_screen.listing.runs_dir
 

@@ -1,0 +1,141 @@
+"""Where a new training begins: the last form, a run, a preset, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Footer, Input, OptionList, Static
+
+from nanochat_framework.config.presets import find_config, preset_names
+from nanochat_framework.errors import NanochatError
+from nanochat_framework.runs.summary import RunSummary
+from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.keys import bindings
+from nanochat_tui.launch.draft import Draft
+from nanochat_tui.launch.form import FormScreen
+from nanochat_tui.palette import palette
+
+
+@dataclass(frozen=True)
+class Start:
+    """A place to begin: `target` as `nanochat train` takes it."""
+
+    target: str
+    name: str
+    about: str
+    draft: Draft | None = None
+
+
+class PickScreen(DashboardScreen):
+    """A list that is filtered by what is typed; what is no preset or run may be a path."""
+
+    BINDINGS = bindings("pick")
+    where = "pick"
+    DEFAULT_CSS = """
+    PickScreen #wanted { height: 1; border: none; padding: 0 1; background: $surface; }
+    PickScreen OptionList { height: 1fr; border: none; background: $background; padding: 0; }
+    PickScreen #wrong { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
+    """
+
+    def __init__(self, selected: RunSummary | None, runs: Sequence[RunSummary], last: Draft | None) -> None:
+        """`selected` is the run under the cursor, `last` the form that was left."""
+        super().__init__()
+        self.starts = list(_starts(selected, runs, last))
+        self._shown: list[Start] = []
+
+    def compose(self) -> ComposeResult:
+        """Heading, line, list."""
+        yield Static(" New run: from a preset, like a run, or from a TOML file", id="heading", markup=False)
+        yield Input(placeholder="type to find, or the path of a TOML file", id="wanted", compact=True)
+        yield OptionList(markup=False)
+        yield Static(id="wrong", markup=False)
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """Everything, with the cursor in the line."""
+        self._show("")
+        self.query_one(Input).focus()
+
+    def on_resize(self) -> None:
+        """Names have another width."""
+        self._show(self.query_one(Input).value)
+
+    def _show(self, wanted: str) -> None:
+        words = wanted.lower().split()
+        self._shown = [start for start in self.starts if all(w in f"{start.name} {start.about}".lower() for w in words)]
+        if wanted.strip() and (not self._shown or "/" in wanted or wanted.endswith(".toml")):
+            self._shown.append(Start(wanted.strip(), wanted.strip(), "this path"))
+        width = max((len(start.name) for start in self._shown), default=0)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        for start in self._shown:
+            line = Text.assemble(f" {start.name:<{min(width, 34)}}  ", (start.about, "dim"), no_wrap=True)
+            line.truncate(max(self.size.width - 2, 8), overflow="ellipsis")
+            options.add_option(line)
+        options.highlighted = 0 if self._shown else None
+        self._say("")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#wrong", Static).update(Text(text, style=palette().alert))
+
+    @on(Input.Changed, "#wanted")
+    def _typed(self, event: Input.Changed) -> None:
+        self._show(event.value)
+
+    @on(Input.Submitted, "#wanted")
+    @on(OptionList.OptionSelected)
+    def action_take(self) -> None:
+        """Begin there, if there is something."""
+        place = self.query_one(OptionList).highlighted
+        if place is None:
+            return
+        start = self._shown[place]
+        target = str(Path(start.target).expanduser()) if start.target.startswith("~") else start.target
+        try:
+            find_config(target)
+        except NanochatError as error:
+            self._say(str(error))
+            return
+        self.app.switch_screen(FormScreen(start.draft or Draft(target), self.dashboard.runs_screen.listing.runs_dir))
+
+    def action_move(self, by: int) -> None:
+        """Move in the list while the line has the keyboard."""
+        options = self.query_one(OptionList)
+        (options.action_cursor_down if by > 0 else options.action_cursor_up)()
+
+
+def _starts(selected: RunSummary | None, runs: Sequence[RunSummary], last: Draft | None) -> Sequence[Start]:
+    found = []
+    if last is not None:
+        count = len(last.changes)
+        changed = f"{count} change{'s' * (count != 1)}"
+        found.append(Start(last.target, "the last form", f"{last.target} with {changed}", last))
+    if selected is not None:
+        found.append(_like(selected))
+    found += [Start(name, name, about(name)) for name in preset_names()]
+    others = [run for run in runs if selected is None or run.path != selected.path]
+    others.sort(key=lambda run: run.created or 0.0, reverse=True)
+    return [*found, *map(_like, others)]
+
+
+def _like(run: RunSummary) -> Start:
+    loss = "" if run.loss is None else f", loss {run.loss:.4f}"
+    return Start(run.path, f"like {run.name}", f"what the run was made from ({run.state}{loss})")
+
+
+def about(preset: str) -> str:
+    """What a preset's file says of itself in its first sentence."""
+    words: list[str] = []
+    for line in find_config(preset).read_text(encoding="utf-8").splitlines():
+        if line.startswith("#:"):
+            continue
+        if not line.startswith("# "):
+            break
+        words += line[2:].split()
+    text = " ".join(words).removeprefix(f"{preset}: ")
+    return text.partition(". ")[0].rstrip(".")

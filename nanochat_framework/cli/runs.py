@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nanochat_framework.runs.control import COMMANDS, SETTABLE
+from nanochat_framework.runs.status import STATES
 
 HELP = "list, watch, compare and steer runs, on this machine or through a shared folder"
 
@@ -54,7 +55,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _viewing(actions: Any) -> None:
     listing = _action(actions, "ls", "all runs of a folder, a line each")
-    listing.add_argument("--state", action="append", default=[], metavar="STATE", help="only those in it (repeatable)")
+    listing.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="STATE",
+        choices=(*STATES, "lost", "unknown"),
+        help="only those in it (repeatable)",
+    )
     listing.add_argument(
         "--tag", action="append", default=[], metavar="TAG", help="only those that have it (repeatable)"
     )

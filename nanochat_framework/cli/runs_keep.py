@@ -31,7 +31,8 @@ def _tag(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    runs = [RunDirectory.find(arguments.runs_dir, name) for name in dict.fromkeys(arguments.runs)]
+    found = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
+    runs = list({each.path.resolve(): each for each in found}.values())  # a run may be named twice, also by its path
     for each in runs:  # before anything is removed
         status = read_status(each.status)
         if listens(status):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from typing import Any
 
@@ -18,6 +19,8 @@ from nanochat_framework.runs.status import Status, heartbeat_age, listens, liven
 
 def run(arguments: argparse.Namespace) -> int:
     """Send the request and wait for the answer. Raises UsageError if it is refused, NanochatError if it fails."""
+    if not 0 <= arguments.timeout < math.inf:
+        raise UsageError(f"--timeout: must be a number of seconds, 0 or more, not {arguments.timeout:g}")
     target = RunDirectory.find(arguments.runs_dir, arguments.run)
     request = Request(arguments.action, _arguments(arguments))
     status = read_status(target.status)

@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> None:
+    if arguments.limit is not None and arguments.limit < 1:
+        raise UsageError("--limit: must be 1 or more")
     found = [summary for summary in summaries(arguments.runs_dir) if _wanted(summary, arguments)]
     key = SORT_KEYS[arguments.sort]
     known = [summary for summary in found if _is_known(key(summary))]
@@ -119,7 +121,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     from nanochat_framework.config.diff import ABSENT
     from nanochat_framework.runs.compare import best, compare
 
-    runs = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
+    found_runs = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
+    runs = list({each.path.resolve(): each for each in found_runs}.values())
     if len(runs) < 2:
         raise UsageError("compare: name two runs or more")
     found = compare(runs)

@@ -19,7 +19,8 @@ from nanochat_framework.runs.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 
 @dataclass(frozen=True)
 class Comparison:
-    """`config`: dotted key -> value in each run (`ABSENT` where a run has no such key), for keys that differ.
+    """`names`: one for each run, no two alike. `config`: dotted key -> value in each run (`ABSENT` where a run has no such
+    key), for keys that differ.
 
     `metrics`: metric -> newest value in each run, None where a run has none; `step` and `tokens` are among them.
     """
@@ -38,7 +39,7 @@ def compare(runs: Sequence[RunDirectory]) -> Comparison:
     whole = [path for path in found if not any(path[:length] in found for length in range(len(path)))]
     values = [last_values(run.metrics) for run in runs]
     return Comparison(
-        names=tuple(run.name for run in runs),
+        names=_names(runs),
         config={dotted(path): tuple(_at(config, path) for config in configs) for path in whole},
         metrics={name: tuple(record.get(name) for record in values) for name in _metric_names(values)},
     )
@@ -62,6 +63,12 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _names(runs: Sequence[RunDirectory]) -> tuple[str, ...]:
+    """What tells the runs apart: their names; the paths of those whose name another has, in another folder."""
+    names = [run.name for run in runs]
+    return tuple(run.name if names.count(run.name) == 1 else str(run.path) for run in runs)
 
 
 def _config(run: RunDirectory) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from nanochat_framework.runs.jsonlines import Record, read
 from nanochat_framework.runs.status import State, StatusFile
 from nanochat_framework.training.builtin_callbacks import EvaluationCallback
 from nanochat_framework.training.live_settings import LiveSettings
-from nanochat_framework.training.run_callbacks import CheckpointCallback, SignalCallback
+from nanochat_framework.training.run_callbacks import CheckpointCallback, SignalCallback, progress
 from nanochat_framework.training.samples import SampleCallback
 from nanochat_framework.training.trainer import StepResult, Trainer
 
@@ -86,9 +86,9 @@ class ControlCallback(Callback):
             self._answer_new(trainer)
         trainer.paused_seconds += time.monotonic() - began
 
-    def _show(self, state: State, narration: str) -> None:
+    def _show(self, trainer: Trainer, state: State, narration: str) -> None:
         if self.status is not None:
-            self.status.update(state=state)
+            self.status.update(state=state, **progress(trainer))
             self._say(narration)
 
     def _repeat(self, trainer: Trainer) -> None:
@@ -148,7 +148,7 @@ class ControlCallback(Callback):
     def _pause(self, trainer: Trainer, request: Request) -> Mapping[str, Any]:
         if not request.arguments.get("release"):
             if not self._paused:
-                self._show("paused", f"paused after step {trainer.step} by {request.sender}")
+                self._show(trainer, "paused", f"paused after step {trainer.step} by {request.sender}")
             self._paused = True
             return {}
         name = self.checkpoints.save(trainer)
@@ -157,12 +157,12 @@ class ControlCallback(Callback):
 
     def _unpause(self, trainer: Trainer, request: Request) -> Mapping[str, Any]:
         self._paused = False
-        self._show("running", f"going on after step {trainer.step}")
+        self._show(trainer, "running", f"going on after step {trainer.step}")
         return {}
 
     def _stop(self, trainer: Trainer, request: Request) -> Mapping[str, Any]:
         name = self.checkpoints.save(trainer)  # if it cannot be written nothing is given up: the training goes on
-        self._show("stopping", f"stopping after step {trainer.step}")
+        self._show(trainer, "stopping", f"stopping after step {trainer.step}")
         trainer.request_stop(f"stop of {request.sender}")
         return {"checkpoint": name}
 

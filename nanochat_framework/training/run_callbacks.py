@@ -179,18 +179,18 @@ class StatusCallback(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Running."""
-        self.status.update(state="running", error=None, **_progress(trainer))
+        self.status.update(state="running", error=None, **progress(trainer))
         self.status.start_heart()
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """A heartbeat."""
         if time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            self.status.update(**_progress(trainer))
+            self.status.update(**progress(trainer))
 
     def after_checkpoint(self, trainer: Trainer, name: str) -> None:
         """Name the newest checkpoint."""
-        self.status.update(latest_checkpoint=name, **_progress(trainer))
+        self.status.update(latest_checkpoint=name, **progress(trainer))
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
         """How it ended."""
@@ -201,10 +201,10 @@ class StatusCallback(Callback):
             state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         message = None if error is None else first_line(error)
         self.status.stop_heart()
-        self.status.update(state=state, error=message, **_progress(trainer))
+        self.status.update(state=state, error=message, **progress(trainer))
 
 
-def _progress(trainer: Trainer) -> dict[str, Any]:
+def progress(trainer: Trainer) -> dict[str, Any]:
     """The facts of a status that change with every step."""
     metrics = {name: trainer.latest[name] for name in LATEST if name in trainer.latest}
     step, total = trainer.step, trainer.total_steps or 0

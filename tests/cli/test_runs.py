@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -107,6 +108,22 @@ def test_ls_as_a_table(runs: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert lines[3].split()[:4] == ["third", "unknown", "0", "-"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ls", "--limit", "-1"), "--limit: must be 1 or more"),
+        (("ls", "--state", "runing"), "invalid choice: 'runing'"),
+        (("pause", "third", "--timeout", "nan"), "--timeout: must be a number of seconds, 0 or more, not nan"),
+        (("pause", "third", "--timeout", "-5"), "--timeout: must be a number of seconds, 0 or more, not -5"),
+    ],
+)
+def test_numbers_and_words_that_mean_nothing_are_refused(
+    runs: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in output(capsys, *arguments, "--runs-dir", runs, code=2)
+    assert not (runs / "third" / "control.jsonl").exists(), "nothing was asked"
+
+
 def test_ls_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert listed(capsys, "--runs-dir", tmp_path / "none") == []
 
@@ -132,7 +149,11 @@ def test_compare(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ["optimizer.0.lr", "0.1", "0.2"] in rows
     assert ["eval/loss", "2", "1.5", "*"] in rows
     assert ["train/tokens_per_second", "1234.5", "1234.5"] in rows, "none is better"
-    assert "two runs or more" in output(capsys, "compare", "first", "--runs-dir", runs, code=2)
+    for alone in (("first",), ("first", runs / "first")):
+        assert "two runs or more" in output(capsys, "compare", *alone, "--runs-dir", runs, code=2)
+    shutil.copytree(runs / "first", runs / "elsewhere" / "first")
+    found = json.loads(output(capsys, "compare", "first", runs / "elsewhere" / "first", "--json", "--runs-dir", runs))
+    assert found["metrics"]["eval/loss"] == {str(runs / "first"): 2.0, str(runs / "elsewhere" / "first"): 2.0}
 
 
 def test_tags(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +195,7 @@ class TestRemoving:
         left = runs / ".trash-old-1"
         left.mkdir()
         os.utime(left, (time.time() - 7200,) * 2)
-        output(capsys, "rm", "first", "second", "--yes", "--runs-dir", runs)
+        output(capsys, "rm", "first", runs / "first", "second", "--yes", "--runs-dir", runs)
         assert os.listdir(runs) == ["third"]
 
 

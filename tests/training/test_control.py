@@ -108,7 +108,8 @@ def test_a_training_is_paused_changed_and_stopped(tmp_path: Path) -> None:
     def steer(run: RunDirectory) -> None:
         assert ask(run, "pause").verdict == "done"
         assert state(run) == "paused"
-        held = step(run)
+        held, status = step(run), read_status(run.status)
+        assert status is not None and status.step == held, "the status is of the step that it is paused after"
         scores = ask(run, "eval")
         assert scores.facts["scores"]["eval/loss"] > 0
         assert ask(run, "checkpoint").facts["checkpoint"] == f"step_{held:08d}"

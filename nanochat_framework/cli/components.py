@@ -17,8 +17,10 @@ EXAMPLES = """\
 examples:
   nanochat components list
   nanochat components list optimizer
+  nanochat components list optimizer --settings
   nanochat components show optimizer muon
   nanochat components show attention gqa --json
+  nanochat components laws optimizer
 """
 
 
@@ -29,13 +31,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     kinds = "one of: " + ", ".join(KINDS)
-    actions = parser.add_subparsers(dest="action", metavar="list|show", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list|show|laws", required=True)
     listing = actions.add_parser("list", help="all components, or those of a kind")
     listing.add_argument("kind", nargs="?", metavar="KIND", help=kinds)
     show = actions.add_parser("show", help="one component with its settings")
     show.add_argument("kind", metavar="KIND", help=kinds)
     show.add_argument("name", metavar="NAME", help="as in `components list KIND`")
-    for action in (listing, show):
+    listing.add_argument("--settings", action="store_true", help="with the settings of each")
+    laws = actions.add_parser("laws", help="what every component of a kind must do")
+    laws.add_argument("kind", nargs="?", metavar="KIND", help=f"{kinds} (default: all)")
+    for action in (listing, show, laws):
         action.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -46,9 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.kind is not None:
         check_kind(arguments.kind)
+    if arguments.action == "laws":
+        _laws(arguments.kind, as_json=arguments.json)
+        return 0
     registry = load_host().registry
     if arguments.action == "list":
-        _list(registry, arguments.kind, as_json=arguments.json)
+        show = _list_settings if arguments.settings else _list
+        show(registry, arguments.kind, as_json=arguments.json)
     else:
         _show(registry, arguments.kind, arguments.name, as_json=arguments.json)
     return 0
@@ -62,6 +71,47 @@ def _list(registry: Registry, kind: str | None, *, as_json: bool) -> None:
         print_json([_facts(component) for component in components])
         return
     print_table(("kind", "name", "from", "summary"), [(c.kind, c.name, c.distribution, c.summary) for c in components])
+
+
+def _list_settings(registry: Registry, kind: str | None, *, as_json: bool) -> None:
+    """Every component with its settings, or with why they cannot be had: one that is broken hides no other."""
+    from nanochat_framework.cli.common import print_json, print_table
+    from nanochat_framework.errors import ConfigError
+
+    records: list[dict[str, Any]] = []
+    for component in registry.components(kind):
+        try:
+            records.append({**_facts(component), "fields": _fields(component), "fault": None})
+        except ConfigError as error:
+            records.append({**_facts(component), "fields": [], "fault": str(error)})
+    if as_json:
+        print_json(records)
+        return
+    rows = [
+        (record["kind"], record["name"], field["name"], field["type"], field["default"], field["description"])
+        for record in records
+        for field in record["fields"]
+        or [dict.fromkeys(("name", "type", "default"), "") | {"description": record["fault"] or ""}]
+    ]
+    print_table(("kind", "name", "setting", "type", "default", "description"), rows)
+
+
+def _laws(kind: str | None, *, as_json: bool) -> None:
+    """The contract and the laws of a kind, or of all."""
+    from nanochat_framework.cli.common import print_json
+    from nanochat_framework.plugins.kinds import KINDS
+    from nanochat_framework.testing import laws_of
+
+    kinds = [KINDS[kind]] if kind else list(KINDS.values())
+    laws = {each.name: [{"name": law.name, "states": law.states} for law in laws_of(each.name)] for each in kinds}
+    if as_json:
+        facts = [{"kind": k.name, "summary": k.summary, "contract": k.contract, "laws": laws[k.name]} for k in kinds]
+        print_json(facts)
+        return
+    for each in kinds:
+        print(f"{each.name}: {each.summary}; {each.contract}")
+        for law in laws[each.name]:
+            print(f"  {law['name']}\n      {law['states']}")
 
 
 def _show(registry: Registry, kind: str, name: str, *, as_json: bool) -> None:

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanochat_framework.cli import plugins_panels
+
 if TYPE_CHECKING:
     from nanochat_framework.plugins import PluginStatus
 
@@ -20,6 +22,7 @@ examples:
   nanochat plugins list --json
   nanochat plugins check
   nanochat plugins check jo_fast_sgd --full
+  nanochat plugins panels first --follow
   nanochat plugins new fast_sgd --kind optimizer --vendor jo
 
 States: ok; disabled (NANOCHAT_DISABLE_PLUGINS, NANOCHAT_LOAD_PLUGINS); failed (its import or registration raised, or it
@@ -31,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
-    actions = parser.add_subparsers(dest="action", metavar="list|check|new", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="list|check|panels|new", required=True)
     listing = actions.add_parser("list", help="every plugin with its state")
     listing.add_argument("--all", action="store_true", help="with the name of every component")
     listing.add_argument("--json", action="store_true", help="as JSON, with everything")
@@ -45,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="check what the components do as well, by every law of their kind"
     )
     check.add_argument("--json", action="store_true", help="as JSON, with everything")
+    plugins_panels.configure(actions.add_parser("panels", help=plugins_panels.HELP))
     _configure_new(actions.add_parser("new", help="write a plugin of your own, complete and working"))
 
 
@@ -65,7 +69,7 @@ def _configure_new(new: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
-    actions = {"list": _list, "check": _check, "new": _new}
+    actions = {"list": _list, "check": _check, "panels": plugins_panels.run, "new": _new}
     return actions[arguments.action](arguments)
 
 

@@ -12,6 +12,7 @@ from nanochat_framework.cli.progress import Progress
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.plugins import Component, PluginHost, PluginStatus, Registry
 from nanochat_framework.plugins.faults import fault
+from nanochat_framework.plugins.panels import HOOK
 
 SLOW_SECONDS = 0.5
 """An author hears of an import that takes longer than this; everybody does of one of `loader.WAIT_SECONDS`."""
@@ -66,6 +67,8 @@ def check_plugins(host: PluginHost, plugins: Iterable[PluginStatus], *, full: bo
         found = [c for c in host.registry.components() if c.plugin == plugin.name and plugin.state == "ok"]
         own = _plugin_itself(plugin, bare=not found)
         rows += [own] if own else []
+        if full and HOOK in plugin.hooks and plugin.state == "ok":
+            rows.append(_panels(plugin))
         for component in found:
             work.append((Checked(plugin.name, component.kind, component.name), component))
             rows.append(work[-1][0])
@@ -90,6 +93,18 @@ def _plugin_itself(plugin: PluginStatus, *, bare: bool) -> Checked | None:
     elif plugin.milliseconds > 1e3 * SLOW_SECONDS:
         row.notes.append(f"slow: {seconds}")
     return row if row.wrong or row.notes else None
+
+
+def _panels(plugin: PluginStatus) -> Checked:
+    """The laws of its panels, called as the dashboard calls them."""
+    from nanochat_framework.testing.panels import N_LAWS, check_panels
+
+    row = Checked(plugin.name, "panel", "", laws=N_LAWS)
+    try:
+        check_panels(plugin.name)
+    except (AssertionError, UsageError) as error:
+        row.wrong.append(" ".join(str(error).split()))
+    return row
 
 
 def _check(row: Checked, component: Component, registry: Registry, *, full: bool) -> None:

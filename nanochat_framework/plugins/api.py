@@ -51,8 +51,9 @@ class RunFacts:
 class Panel:
     """A part of the dashboard: a name (`vendor/name`), a title, and what it shows of a run.
 
-    `lines` gets the run's folder, from whose files it reads, and returns lines of plain text. It is called about once a
-    second, in a process without torch; what it raises is shown in its place.
+    `lines` gets the run's folder, from whose files it reads, and returns lines of plain text, a thousand at most. It is
+    called about once a second, in a process of its own without torch (`nanochat plugins panels`), from a thread of its own;
+    what it raises is shown in its place, and what it prints goes nowhere.
     """
 
     name: str
@@ -94,5 +95,5 @@ class PluginHooks:
 
     @hookspec
     def nanochat_panels(self) -> Sequence[Panel]:
-        """Panels for the dashboard, which asks once, when it starts. Must import nothing heavy."""
+        """Panels for the dashboard, which asks once for each run that it shows. Must import nothing heavy."""
         return ()

@@ -41,6 +41,7 @@ HEAVY = ("torch", "numpy")
 class PluginStatus:
     """What became of one plugin. `state` is ok, disabled, failed, incompatible or shadowed.
 
+    `api` is the interface that it says it is written for, None where it does not say so or was not imported;
     `milliseconds` is how long its import and registration took, `heavy` what they imported of HEAVY; `hooks` are those that
     it implements beside `nanochat_register`.
     """
@@ -51,6 +52,7 @@ class PluginStatus:
     version: str
     state: str = "ok"
     reason: str = ""
+    api: int | None = None
     milliseconds: float = 0.0
     heavy: list[str] = field(default_factory=list)
     components: list[str] = field(default_factory=list)
@@ -155,6 +157,7 @@ def _load_one(point: EntryPoint, status: PluginStatus, manager: pluggy.PluginMan
         with redirect_stdout(sys.stderr):  # stdout is data
             module, plugin = _import(point.value)
             stated = getattr(plugin, "NANOCHAT_PLUGIN_API", None)
+            status.api = stated if isinstance(stated, int) else None
             if stated != PLUGIN_API_VERSION:
                 status.state, status.reason = "incompatible", _incompatible(stated)
                 return []

@@ -127,3 +127,19 @@ def test_config_show_is_the_configuration(capsys: Captured) -> None:
     config = RunConfig.model_validate(shown, context={"registry": load_plugins().registry})
     assert config.train.seed == 7
     assert config.to_dict() == resolved
+
+
+def test_components_with_settings_and_laws(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
+    assert main(["components", "list", "schedule", "--settings", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert main(["components", "show", "schedule", "wsd", "--json"]) == 0
+    assert rows["wsd"]["fields"] == json.loads(capsys.readouterr().out)["fields"] and rows["wsd"]["fault"] is None
+    assert main(["components", "list", "schedule", "--settings"]) == 0
+    assert "warmup_steps" in capsys.readouterr().out
+    assert main(["components", "laws", "schedule", "--json"]) == 0
+    (kind,) = json.loads(capsys.readouterr().out)
+    assert kind["contract"] == "nanochat_framework.contracts.schedule:Schedule"
+    assert {"name": "stays_at_its_end", "states": "Past the last step it stays at its last value."} in kind["laws"]
+    assert main(["components", "laws", "schedule"]) == 0
+    assert "stays_at_its_end\n      Past the last step" in capsys.readouterr().out

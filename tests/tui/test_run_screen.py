@@ -167,8 +167,12 @@ def test_lines_as_programs_write_them() -> None:
 
 
 def test_samples_and_events(run: RunDirectory) -> None:
+    with run.samples.open("a") as file:
+        file.write(json.dumps({"step": 501, "prompt": "x\x1b[2J", "text": "\x9b31m"}) + "\n")
+
     async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
         await pilot.press("3")
+        await until(lambda: "x␛[2J\ufffd31m" in text(screen), pilot.pause)
         await until(lambda: "import os [b]" in text(screen), pilot.pause)
         log = EventLog(run.events, 1)
         log.write("alert", step=501, message="the loss is not a number")

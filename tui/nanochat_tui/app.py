@@ -19,6 +19,7 @@ from nanochat_tui.filters import parse
 from nanochat_tui.keys import KEYS, choose, keys_of, shown
 from nanochat_tui.launch.draft import Draft
 from nanochat_tui.layout import Memory
+from nanochat_tui.panels.installed import some_have_panels
 from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
 from nanochat_tui.runs_screen import RunsScreen
@@ -86,6 +87,7 @@ class Dashboard(App[None]):
         self.requests = Requests()
         self.last_form: Draft | None = None
         """The form of a new run that was left."""
+        self._panels: bool | None = None
 
     def _filter_before(self) -> str:
         """The filter of the last time, as far as it still is one."""
@@ -137,6 +139,12 @@ class Dashboard(App[None]):
     def open_run(self, run: RunDirectory) -> None:
         """Show one run."""
         self.push_screen(RunScreen(run, self.seconds, self.memory))
+
+    async def some_have_panels(self) -> bool:
+        """Whether any plugin has a panel; asked once."""
+        if self._panels is None:
+            self._panels = await some_have_panels()
+        return self._panels
 
     def talk_to(self, model: Path, run: RunDirectory | None = None) -> None:
         """Load a model and talk to it."""

@@ -30,10 +30,10 @@ class Key:
 
 
 RUNS, RUN, COMPARE, CHECKPOINTS = ("runs",), ("run",), ("compare",), ("checkpoints",)
-CHAT = ("chat",)
+CHAT, BROWSER = ("chat",), ("browser",)
 BOTH = RUNS + RUN
 CHARTS = RUN + COMPARE
-ALL = BOTH + COMPARE + CHECKPOINTS
+ALL = BOTH + COMPARE + CHECKPOINTS + BROWSER
 PICK, FORM = ("pick",), ("form",)
 
 KEYS = (
@@ -42,8 +42,8 @@ KEYS = (
         "slash",
         "search",
         "find",
-        "runs: filter, e.g. lr>0.01 and state=running; log: a text",
-        BOTH,
+        "runs: filter, e.g. lr>0.01 and state=running; log: a text; browser: what has all the words",
+        BOTH + BROWSER,
         footer=True,
     ),
     Key("escape", "back", "back", "close what is open, clear the filter, go back to the runs", ALL),
@@ -76,6 +76,7 @@ KEYS = (
     Key("s", "sort", "sort", "sort by the next column", RUNS, footer=True),
     Key("S", "reverse", "turn round", "turn the order round", RUNS),
     Key("g", "chat", "talk", "go on from texts or chat, with a checkpoint of the run or any model file", BOTH),
+    Key("b", "browse", "browse", "components with their settings and laws; plugins, and what became of them", RUNS),
     Key("t", "tag", "tag", "add and remove tags", BOTH),
     Key("D", "delete", "delete", "delete the run and everything in it (asks first)", RUNS),
     Key("1", "tab('charts')", "charts", "the charts", RUN),
@@ -87,6 +88,7 @@ KEYS = (
     Key("2", "tab('differences')", "configuration", "keys of the configuration that differ", COMPARE),
     Key("3", "tab('finals')", "metrics", "the newest value of every metric; the best is marked", COMPARE),
     Key("4", "tab('texts')", "samples", "what the runs wrote after the same step to the same prompt", COMPARE),
+    Key("6", "tab('panels')", "panels", "what plugins show of the run, where one has a panel", RUN),
     Key("n", "match(1)", "next", "log: to the next line with the text, among all lines", RUN),
     Key("N", "match(-1)", "previous", "log: to the previous one", RUN),
     Key("ampersand", "only_matches", "only these", "log: only lines with the text, or all", RUN),
@@ -123,6 +125,8 @@ KEYS = (
     Key("ctrl+l", "anew", "anew", "begin anew", CHAT),
     Key("pageup", "page(-1)", "page up", "turn back a page of the talk", CHAT),
     Key("pagedown", "page(1)", "page down", "turn a page on", CHAT),
+    Key("1", "what('components')", "components", "the components, by kind", BROWSER),
+    Key("2", "what('plugins')", "plugins", "the plugins, and why one did not load", BROWSER),
     Key("f1", "keys", "help", "these keys", CHAT, footer=True),
     Key("enter", "change", "change", "change the setting; fold and unfold a section", FORM, footer=True),
     Key(

@@ -25,6 +25,8 @@ from nanochat_tui.keys import KEYS, bindings
 from nanochat_tui.layout import Memory
 from nanochat_tui.log_tab import LogTab
 from nanochat_tui.palette import palette, sign
+from nanochat_tui.panels.pane import PanelsPane
+from nanochat_tui.printable import printable
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.system.pane import SystemPane
 
@@ -47,12 +49,14 @@ class RunScreen(ChartScreen, SteeringScreen):
         self.seconds = seconds
         self.feed = RunFeed(run)
         self._memory, layout = memory, memory.layout
-        self._first_tab = layout.tab if any(key.action == f"tab('{layout.tab}')" for key in KEYS) else "charts"
+        known = [key.action for key in KEYS if "run" in key.where and key.name != "tab_panels"]
+        self._first_tab = layout.tab if f"tab('{layout.tab}')" in known else "charts"
         self._view = View(axis=layout.axis, smoothing=layout.smoothing)
         self._shown: dict[str, object] = {}
+        self._has_panels = False
 
     def compose(self) -> ComposeResult:
-        """Two lines of heading, five tabs, keys."""
+        """Two lines of heading, six tabs, keys."""
         yield Static(id="heading", markup=False)
         yield Static(id="figures", markup=False)
         with TabbedContent(initial=self._first_tab):
@@ -66,6 +70,8 @@ class RunScreen(ChartScreen, SteeringScreen):
                 yield Log(id="event-lines", max_lines=10_000)
             with TabPane("System", id="system"):
                 yield SystemPane(self.run, self._view)
+            with TabPane("Panels", id="panels"):
+                yield PanelsPane(self.run.path)
         yield Footer(compact=True)
 
     @property
@@ -79,8 +85,16 @@ class RunScreen(ChartScreen, SteeringScreen):
         self.query_one(Tabs).can_focus = False  # the arrows are the charts'
         charts = self.query_one("#charts-grid", ChartGrid)
         charts.extra, charts.log_scale = list(self._memory.layout.metrics), self._memory.layout.log_scale
+        self.query_one(TabbedContent).hide_tab("panels")
+        self.run_worker(self._find_panels(), group="find-panels", exit_on_error=False)
         self.look()
         self.set_interval(self.seconds, self.look)
+
+    async def _find_panels(self) -> None:
+        """A tab for plugins' panels, where there are some."""
+        self._has_panels = await self.dashboard.some_have_panels()
+        if self._has_panels:
+            self.query_one(TabbedContent).show_tab("panels")
 
     def look(self) -> None:
         """Read a little, show what changed; at once again if there is more."""
@@ -165,7 +179,7 @@ class RunScreen(ChartScreen, SteeringScreen):
             self._shown["events"] = len(self.feed.events)
             log = self.query_one("#event-lines", Log)
             log.clear()
-            log.write_lines([event_line(event) for event in self.feed.events])
+            log.write_lines([printable(event_line(event)) for event in self.feed.events])
 
     def _samples(self) -> Text:
         """The newest texts first; the prompt in bold."""
@@ -174,12 +188,14 @@ class RunScreen(ChartScreen, SteeringScreen):
             text.append("No samples. [sample] in the configuration asks for them.")
         for sample in reversed(self.feed.samples[-N_SAMPLES:]):
             text.append(f"step {sample.get('step'):,}\n", "dim")
-            text.append(str(sample.get("prompt", "")), "bold")
-            text.append(f"{sample.get('text', '')}\n\n")
+            text.append(printable(str(sample.get("prompt", ""))), "bold")
+            text.append(printable(f"{sample.get('text', '')}\n\n"))
         return text
 
     @on(TabbedContent.TabActivated)
     def _another_tab(self) -> None:
+        if self.query_one(TabbedContent).active == "panels":
+            self.query_one(PanelsPane).look()
         self._tabs()
 
     def target(self) -> RunDirectory:
@@ -188,12 +204,18 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def action_tab(self, tab: str) -> None:
         """Show a tab; the keys that scroll are for what is in it."""
+        if tab == "panels":
+            if not self._has_panels:
+                self.notify("no plugin here has a panel")
+                return
+            self.query_one(PanelsPane).look()
         self.query_one(TabbedContent).active = tab
         scrolled = {
             "log": "#log-lines",
             "samples": "#samples VerticalScroll",
             "events": "#event-lines",
             "system": "#system-pane",
+            "panels": "PanelsPane",
         }.get(tab)
         self.set_focus(self.query_one(scrolled) if scrolled else None)
 

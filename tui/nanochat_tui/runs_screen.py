@@ -14,6 +14,7 @@ from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
 from nanochat_framework.runs.summary import RunSummary
+from nanochat_tui.browser.screen import BrowserScreen
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.marks import Marks
 from nanochat_tui.compare.screen import CompareScreen
@@ -293,6 +294,10 @@ class RunsScreen(SteeringScreen):
         """Look at once."""
         self.listing.poll()
         self.show_runs()
+
+    def action_browse(self) -> None:
+        """Show what is installed."""
+        self.app.push_screen(BrowserScreen())
 
     def action_delete(self) -> None:
         """Delete the run, after a yes."""

@@ -1,6 +1,10 @@
 """What this plugin brings. Only strings are said here: nothing is imported before a configuration names it."""
 
-from nanochat_framework.plugins import Registrar, hookimpl
+from __future__ import annotations
+
+from nanochat_framework.plugins import Panel, Registrar, hookimpl
+
+from .slope import slope_lines
 
 NANOCHAT_PLUGIN_API = 1
 """The version of the plugin interface that this was written for."""
@@ -21,3 +25,9 @@ def nanochat_register(registrar: Registrar) -> None:
         factory=".npz:build_npz",
         summary="numpy's .npz: codes, scales and floats under their names",
     )
+
+
+@hookimpl
+def nanochat_panels() -> list[Panel]:
+    """A panel for the dashboard's tab; `slope` imports nothing heavy, for every command imports this module."""
+    return [Panel("lab/slope", "How fast the loss falls", slope_lines)]

@@ -1,0 +1,1 @@
+"""What is installed: components with their settings and laws, and plugins with what became of them."""

@@ -322,7 +322,8 @@ def _drawn(turn: Turn) -> RenderableType:
     sign, colour = ("✗ ", palette().alert) if turn.state == "failed" else ("", palette().faint)
     remark = Text(f"{sign}{printable(turn.remark)}", colour)
     if turn.mode == "complete":
-        return Text("\n").join([given + made, remark]) if turn.remark else given + made
+        text = Text().append_text(given).append_text(made)
+        return text.append("\n").append_text(remark) if turn.remark else text
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=5)
     grid.add_column(overflow="fold")

@@ -32,6 +32,7 @@ class SettingsForm(ModalScreen[None]):
     SettingsForm .row { height: 1; }
     SettingsForm .row Label { width: 22; }
     SettingsForm .dialog .row Input { width: 1fr; margin: 0; }
+    SettingsForm .dialog .row Input:focus { background: $primary 30%; }
     SettingsForm #explained { height: 2; margin-top: 1; color: $text-muted; }
     """
 

@@ -41,8 +41,10 @@ def test_commands_and_presets_come_with_the_wheel(site: Path, tmp_path: Path) ->
     assert str(site) in where
 
 
-def test_the_benchmark_comes_with_the_wheel(site: Path) -> None:
+def test_the_benchmark_and_the_schema_come_with_the_wheel(site: Path) -> None:
     assert (site / "nanochat_framework" / "benchmarks" / "optimizers.toml").is_file()
+    shipped = site / "nanochat_framework" / "nanochat.schema.json"
+    assert shipped.read_bytes() == (REPOSITORY / "configs" / "nanochat.schema.json").read_bytes(), "completion reads it"
 
 
 def test_a_run_from_the_wheel(site: Path, tmp_path: Path) -> None:

@@ -47,13 +47,12 @@ class KnownKeys:
         for key, name in _named(data):
             kind = _KINDS.get(key, key)
             try:
-                keys = descriptions(registry.get(kind, name).config_class())
+                keys = component_keys(key, name, registry)
             except (Exception, SystemExit):  # unknown or broken: validation has said so
                 continue
             self._add_tables_within(registry.get(kind, name).config_class())
             if key in _RULES:
                 self._add_tables_within(_RULES[key])
-                keys = {**descriptions(_RULES[key]), **keys}
             label = f"{kind} {name}"
             self._owners[f"{key} {name}"] = Owner(label, keys)
             header = section_header(kind) if kind in RunConfig.model_fields else label
@@ -92,6 +91,15 @@ def section_keys() -> Iterator[tuple[str, dict[str, str]]]:
     for name, field in RunConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, descriptions(field.annotation)
+
+
+def component_keys(key: str, name: str, registry: Registry) -> dict[str, str]:
+    """The keys of the table under `key` that names a component, with those of the rule around it.
+
+    Raises UnknownComponent, and whatever a stranger's module raises.
+    """
+    own = descriptions(registry.get(_KINDS.get(key, key), name).config_class())
+    return {**descriptions(_RULES[key]), **own} if key in _RULES else own
 
 
 def descriptions(model: type[BaseModel]) -> dict[str, str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nanochat_framework.config.run_config import BUDGETS
 from nanochat_framework.config.toml_lines import Path
 
+BUDGETS = ("steps", "tokens", "tokens_per_parameter", "max_hours")
+"""Keys of [train] that say how long to train; one of them is given."""
 ALTERNATIVES: dict[Path, tuple[frozenset[str], ...]] = {
     ("train",): (frozenset(BUDGETS), frozenset({"gradient_accumulation", "batch_tokens"})),
     ("data",): (frozenset({"source", "sources"}),),

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nanochat_framework.config.component import StrictModel
 from nanochat_framework.config.data_section import DataSection
+from nanochat_framework.config.merge import BUDGETS
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenFilterTable
 from nanochat_framework.config.selection import Select, Selected
 
-BUDGETS = ("steps", "tokens", "tokens_per_parameter", "max_hours")
 """Keys of `[train]` of which one says how long to train."""
 OPEN_END = 10**9
 """Steps that are planned for where nobody knows yet how many there will be."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nanochat_framework.cli import COMMANDS
+from nanochat_framework.config.known_keys import component_keys, section_keys
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.presets import preset_names
 from nanochat_framework.config.settable_keys import settable_keys
@@ -153,7 +154,7 @@ def test_zsh(environ: dict[str, str]) -> None:
         os.waitpid(child, 0)
 
 
-@pytest.mark.parametrize("line", ["nanochat ", "nanochat train ", "nanochat resume "])
+@pytest.mark.parametrize("line", ["nanochat ", "nanochat train ", "nanochat resume ", "nanochat train tiny-cpu --set "])
 def test_an_answer_imports_little(line: str, environ: dict[str, str]) -> None:
     script = (
         f"_ARGCOMPLETE=1 COMP_LINE='{line}' COMP_POINT={len(line)} '{sys.executable}' -X importtime "
@@ -172,3 +173,30 @@ def test_settable_keys_are_settable(registry: Registry) -> None:
     assert {each.partition("=")[0] for each in overrides} <= set(keys)
     config = load_config("tiny-cpu", registry=registry, overrides=overrides).config
     assert config.train.steps == 123
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_the_committed_schema_says_what_the_classes_say(preset: str, registry: Registry) -> None:
+    keys = settable_keys(preset, registry)
+    for section, inner in section_keys():
+        assert (
+            inner.items()
+            <= {key.partition(".")[2]: text for key, text in keys.items() if key.startswith(f"{section}.")}.items()
+        )
+    data = load_config(preset, registry=registry).config.to_dict()
+    for path, part in (
+        ("model", data["model"]),
+        *((f"optimizer.{n}", rule) for n, rule in enumerate(data["optimizer"])),
+    ):
+        expected = component_keys(path.partition(".")[0], part["name"], registry)
+        assert expected.items() <= {key.removeprefix(f"{path}."): text for key, text in keys.items()}.items()
+
+
+def test_keys_of_a_strangers_component_are_imported(probe_registry: Registry, tmp_path: Path) -> None:
+    file = tmp_path / "probe.toml"
+    file.write_text(
+        '[model]\nname = "decoder"\nffn = { name = "probe/top2", hidden_dim = 8 }\nnorm = { name = "nobody/none" }\n'
+    )
+    keys = settable_keys(str(file), probe_registry)
+    assert "model.ffn.hidden_dim" in keys
+    assert not any(key.startswith("model.norm.") for key in keys)

@@ -157,6 +157,7 @@ COMPLETERS: dict[str, Callable[[argparse.Namespace, str], Candidates]] = {
     "a": _sides,
     "b": _sides,
     "run": _runs,
+    "after": _runs,
     "runs": _runs,
     "checkpoint": _checkpoints,
     "checkpoints": _checkpoints,

@@ -109,6 +109,7 @@ def test_a_broken_configuration_shows_nothing_and_says_nothing(environ: dict[str
     [
         ("nanochat resum", {"resume": "continue a run exactly where it stopped"}),
         ("nanochat resume f", {"first-run": "run"}),
+        ("nanochat train tiny-cpu --after f", {"first-run": "run"}),
         ("nanochat config show tiny-cpu --set train.prec", {"train.precision=": None}),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from nanochat_framework.cli import main
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.status import StatusFile, liveness, read_status
 from nanochat_tui.app import Dashboard
+from nanochat_tui.commands import Command
 from nanochat_tui.launch.form import FormScreen
 from nanochat_tui.launch.pick import PickScreen, about
 from tests.tui.run_folders import make_run, said, text_of, until
@@ -122,8 +123,9 @@ def test_values_are_checked_and_planned_as_they_are_typed(tmp_path: Path, capsys
         await pilot.press("r")
         await settled(form, pilot)
         assert "parameters 3,672,320" in text_of(app) and "● dim" not in text_of(app)
-        await pilot.press("enter")
+        await pilot.press("space")
         await fill(app, pilot, "999")
+        assert "dim =" in text_of(app) and "999" in line(app, "dim =")
         await pilot.press("escape")
         assert form.draft.changes == {}, "escape takes back what was typed"
 
@@ -193,6 +195,27 @@ def test_a_name_that_is_taken_and_a_speed_that_is_known(tmp_path: Path) -> None:
     drive(tmp_path, act)
 
 
+def test_what_it_waits_for_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Command] = []
+    real = Command.start
+
+    async def start(arguments: Sequence[str]) -> Command:
+        started.append(await real(arguments))
+        return started[-1]
+
+    monkeypatch.setattr(Command, "start", start)
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        await fill(app, pilot, "tiny-cpu")
+        await pilot.press("enter")
+        await until(lambda: len(started) == 2, pilot.pause)
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.runs_screen, pilot.pause)
+        await until(lambda: not any(command.running for command in started), pilot.pause)
+
+    drive(tmp_path, act)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (20, 5)])
 def test_small_screens(tmp_path: Path, size: tuple[int, int]) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
@@ -233,7 +256,8 @@ def test_a_training_started_and_one_queued_from_the_form(tmp_path: Path) -> None
         await until(lambda: isinstance(app.screen, FormScreen), pilot.pause)
         again = app.screen
         assert isinstance(again, FormScreen) and again.draft is form.draft, "the last form comes first"
-        await until(lambda: again.checked and "the name is taken" in text_of(app), pilot.pause)
+        await settled(again, pilot)
+        assert again.draft.name == "", "the name is taken now"
         await change(again, pilot, "run name", "second")
         await pilot.press("Q")
         await until(lambda: "second is queued" in said(app), pilot.pause)

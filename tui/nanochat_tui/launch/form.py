@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from rich.text import Text
@@ -36,6 +37,7 @@ PAUSE_SECONDS = 0.3
 """Between the last change and the check."""
 WIDE = 104
 """Columns from which on the estimate has a place of its own."""
+COSTS_WIDTH = 46
 RUN_NAME = "run name"
 
 
@@ -50,7 +52,10 @@ class FormScreen(DashboardScreen):
     FormScreen #costs { width: 46; height: 1fr; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     FormScreen #costs Static { height: auto; }
     FormScreen #about { height: 4; padding: 0 1; background: $surface; }
-    FormScreen #edit { height: 1; border: none; padding: 0 1; background: $boost; }
+    FormScreen #line { height: 1; background: $boost; }
+    FormScreen #edited { width: auto; max-width: 50%; padding: 0 1; text-style: bold; }
+    FormScreen #edit { width: 1fr; border: none; padding: 0; background: $boost; }
+    FormScreen #how { width: auto; color: $text-muted; }
     """
 
     def __init__(self, draft: Draft, runs_dir: Path) -> None:
@@ -83,7 +88,10 @@ class FormScreen(DashboardScreen):
             with VerticalScroll(id="costs", can_focus=False):
                 yield Static(id="costs-text", markup=False)
         yield Static(id="about", markup=False)
-        yield Input(id="edit", compact=True, select_on_focus=False)
+        with Horizontal(id="line"):
+            yield Static(id="edited", markup=False)
+            yield Input(id="edit", compact=True, select_on_focus=False)
+            yield Static("enter keeps it, esc does not ", id="how", markup=False)
         yield Footer(compact=True)
 
     @property
@@ -93,7 +101,7 @@ class FormScreen(DashboardScreen):
 
     def on_mount(self) -> None:
         """Ask what there is."""
-        self.query_one("#edit").display = False
+        self.query_one("#line").display = False
         self._arrange()
         self._say_heading("asking for the settings…")
         self.run_worker(self._open(), exclusive=True, group="check")
@@ -191,7 +199,7 @@ class FormScreen(DashboardScreen):
 
     def _show(self) -> None:
         """Bring everything up to date."""
-        if not self.is_mounted:
+        if not self.query(Outline):  # an answer that comes while the screen is being closed
             return
         wrong: dict[str, str] = {}
         if self.catalogue is not None:
@@ -248,9 +256,9 @@ class FormScreen(DashboardScreen):
         self.query_one("#figures", Static).update(Text(f" {line}", style=palette().faint if stale else ""))
         text = Text("Estimate\n", style="bold")
         for name, figure in self._costs:
-            text.append(f"{name:<11}", "not bold dim").append(
-                f"{figure}\n", f"not bold {palette().faint if stale else ''}"
-            )
+            for number, part in enumerate(wrap(figure, COSTS_WIDTH - 14)):
+                text.append("" if number else name, "not bold dim").append(" " * (11 if number else 11 - len(name)))
+                text.append(f"{part}\n", f"not bold {palette().faint if stale else ''}")
         if self._costs_problem:
             text.append(f"{self._costs_problem}\n", "not bold dim")
         for warning in self._verdict.warnings if self._verdict and self.checked else ():
@@ -312,8 +320,8 @@ class FormScreen(DashboardScreen):
             field.value = text
         field.cursor_position = len(text)
         field.placeholder = row.kind
-        field.border_title = row.name
-        field.display = True
+        self.query_one("#edited", Static).update(f"{row.name} =")
+        self.query_one("#line").display = True
         field.focus()
         self._editing = (row.key, dict(self.draft.changes), self.draft.name)
 
@@ -327,7 +335,7 @@ class FormScreen(DashboardScreen):
     @on(Input.Submitted, "#edit")
     def _done(self) -> None:
         self._editing = None
-        self.query_one("#edit").display = False
+        self.query_one("#line").display = False
         self.outline.focus()
 
     def _set(self, row: Row, text: str) -> None:
@@ -494,6 +502,7 @@ class FormScreen(DashboardScreen):
             self._leave()
 
     def _leave(self) -> None:
+        self._begin = None
         self.dashboard.last_form = self.draft
         self.dismiss()
 

@@ -23,7 +23,7 @@ class Outline(Tree[Row]):
 
     DEFAULT_CSS = """
     Outline { background: $background; padding: 0 1; height: 1fr; scrollbar-size: 1 1; overflow-x: hidden; }
-    Outline > .tree--cursor { background: $boost; text-style: none; }
+    Outline > .tree--cursor { background: $primary 25%; text-style: none; }
     Outline:focus > .tree--cursor { background: $primary 40%; text-style: none; }
     Outline > .tree--guides, Outline > .tree--guides-hover, Outline > .tree--guides-selected { color: $background; }
     """
@@ -91,6 +91,14 @@ class Outline(Tree[Row]):
         sign = ("▾ " if node.is_expanded else "▸ ") if node.allow_expand else "  "
         return Text.assemble((sign, Style.parse(palette().faint) + Style(bgcolor=style.bgcolor)), label)
 
+    def action_toggle_node(self) -> None:
+        """Fold or unfold; a setting is changed."""
+        node = self.cursor_node
+        if node is not None and not node.allow_expand:
+            self.action_select_cursor()
+        else:
+            super().action_toggle_node()
+
     @property
     def row(self) -> Row | None:
         """The row under the cursor."""
@@ -107,6 +115,11 @@ class Outline(Tree[Row]):
             parent.expand()
             parent = parent.parent
         self.call_after_refresh(self.move_cursor, node)
+
+    def on_resize(self) -> None:
+        """Keep the row under the cursor in sight."""
+        if self.cursor_node is not None:
+            self.call_after_refresh(self.scroll_to_node, self.cursor_node, animate=False)
 
     def on_tree_node_collapsed(self, event: Tree.NodeCollapsed[Any]) -> None:
         """Remember it."""

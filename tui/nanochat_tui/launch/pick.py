@@ -101,7 +101,11 @@ class PickScreen(DashboardScreen):
         except NanochatError as error:
             self._say(str(error))
             return
-        self.app.switch_screen(FormScreen(start.draft or Draft(target), self.dashboard.runs_screen.listing.runs_dir))
+        runs_dir = self.dashboard.runs_screen.listing.runs_dir
+        draft = start.draft or Draft(target)
+        if (runs_dir / draft.name).exists():  # it was started
+            draft.name = ""
+        self.app.switch_screen(FormScreen(draft, runs_dir))
 
     def action_move(self, by: int) -> None:
         """Move in the list while the line has the keyboard."""
@@ -113,8 +117,8 @@ def _starts(selected: RunSummary | None, runs: Sequence[RunSummary], last: Draft
     found = []
     if last is not None:
         count = len(last.changes)
-        changed = f"{count} change{'s' * (count != 1)}"
-        found.append(Start(last.target, "the last form", f"{last.target} with {changed}", last))
+        changed = f"with {count} change{'s' * (count != 1)}" if count else "unchanged"
+        found.append(Start(last.target, "the last form", f"{Path(last.target).name} {changed}", last))
     if selected is not None:
         found.append(_like(selected))
     found += [Start(name, name, about(name)) for name in preset_names()]

@@ -67,6 +67,7 @@ def in_bash(line: str, environ: dict[str, str]) -> list[str]:
         ("nanochat train mi", ["mine.toml"]),
         ("nanochat train tiny-cpu --nproc 2 --se", ["--set", "--seq-len"]),
         ("nanochat export --checkpoint mine.g", ["mine.gguf"]),
+        ("nanochat checkpoints rm second fi", ["final"]),
         ("nanochat train --config nano-1b", ["nano-1b"]),
         ("nanochat config s", ["show", "schema"]),
         ("nanochat config diff s", ["second", "small-560m"]),

@@ -20,6 +20,7 @@ from nanochat_tui.app import Dashboard
 from nanochat_tui.checkpoints.evaluating import EvaluationForm, shown_scores
 from nanochat_tui.checkpoints.exporting import ExportForm
 from nanochat_tui.checkpoints.forking import ForkForm
+from nanochat_tui.checkpoints.rows import rows
 from nanochat_tui.checkpoints.screen import CheckpointsScreen
 from nanochat_tui.dialogs import Ask, Pick
 from nanochat_tui.forms import Choice
@@ -267,6 +268,16 @@ def test_verifying_shows_the_commands_table(run: RunDirectory) -> None:
         assert "✓ Reading every byte of the checkpoints of first" in text_of(screen.app)
 
     drive(run, act)
+
+
+def test_only_the_lowest_loss_stands_out(run: RunDirectory) -> None:
+    CheckpointStore(run.checkpoints).link(step_name(500), "final")
+    made = rows(checkpoints(run), [])
+    losses = {name: cells[3] for name, cells in made.items()}
+    assert losses["step_00000100"].plain == "5.8392" and not losses["step_00000100"].style
+    assert losses["best"].plain == "▸ 2.6925" and losses["best"].style
+    assert made["step_00000500"][-1].plain == "= best, final"
+    assert made["best"][-1].plain == "= step_00000500"
 
 
 def test_progress_as_the_command_tells_it() -> None:

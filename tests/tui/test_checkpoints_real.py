@@ -87,10 +87,10 @@ def test_export_evaluate_and_fork(run: RunDirectory, monkeypatch: pytest.MonkeyP
             await until(lambda: "eval/bits_per_byte" in text_of(app) and "xz" in text_of(app), pilot.pause)
             await pilot.press("enter", "ctrl+home", "f")
             await until(lambda: isinstance(app.screen, ForkForm), pilot.pause)
-            await pilot.press("tab", *"train.steps=8", "enter")
-            await until(lambda: "checking…" not in text_of(app), pilot.pause)
             form = app.screen
-            await pilot.press("tab", *"lower", "enter")
+            await pilot.press("tab", *"train.steps=4", "enter")
+            await until(lambda: "train.steps: step_00000004 is at step 4 of 4" in text_of(app), pilot.pause)
+            await pilot.press("backspace", "8", "tab", *"lower", "enter")
             await until(lambda: app.screen is not form, pilot.pause)
             await until(lambda: "fork first: lower trains" in said(app), pilot.pause)
 

@@ -175,6 +175,20 @@ def test_texts_of_the_last_common_step(runs: Path) -> None:
     drive(runs, act)
 
 
+def test_the_learning_rate_that_differs_has_a_chart(runs: Path) -> None:
+    for name, rate in (("a", 0.5), ("b", 0.25)):
+        log = MetricsLog(RunDirectory(runs / name).metrics, 1)
+        log.write(step=600, tokens=600 * 4096, values={"train/learning_rate/rest": rate})
+        log.close()
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        await compare_all(app, pilot)
+        await until(lambda: "train/learning_rate/rest" in text_of(app), pilot.pause)
+        assert "train/learning_rate/matrix" not in text_of(app)
+
+    drive(runs, act)
+
+
 def test_no_step_in_common() -> None:
     assert last_common_step([{1: "a", 3: "b"}, {3: "c", 5: "d"}]) == 3
     assert last_common_step([{1: "a"}, {2: "b"}]) is None

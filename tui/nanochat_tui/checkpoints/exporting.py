@@ -85,7 +85,7 @@ class ExportForm(Form):
         )
 
 
-_ABSENT = "-"
+_ABSENT = "absent"
 
 
 def _option(described: dict[str, Any]) -> Field:

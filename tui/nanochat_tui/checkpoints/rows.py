@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from nanochat_framework.runs.checkpoints import Checkpoint
+from nanochat_framework.runs.checkpoints import FURTHER_NAMES, Checkpoint
 from nanochat_tui.charts.ticks import duration, short
 from nanochat_tui.formats import decimals
 from nanochat_tui.palette import palette
@@ -59,19 +59,21 @@ def rows(
 
 def _row(each: Checkpoint, best: float | None, now: float) -> tuple[Text, ...]:
     is_best = best is not None and each.eval_loss == best
-    loss = Text(f"{BEST} " if is_best else "", f"bold {palette().good}").append(decimals(each.eval_loss))
+    loss = decimals(each.eval_loss)
+    marked = Text(f"{BEST} {loss}", f"bold {palette().good}") if is_best else Text(loss)
     state = (
         Text(f"✗ {printable(each.problem.removeprefix(f'{each.name}/'))}", palette().alert)
         if each.problem
         else Text("whole")
     )
     if each.same_as and not each.problem:
-        state = Text(f"= {', '.join(each.same_as)}", palette().faint)
+        steps = [name for name in each.same_as if name not in FURTHER_NAMES]
+        state = Text(f"= {', '.join(steps or each.same_as)}", palette().faint)
     cells = (
         Text(each.name),
         Text("-" if each.step is None else f"{each.step:,}"),
         Text(f"{short(each.bytes)}B"),
-        loss,
+        marked,
         Text(decimals(each.bits_per_byte)),
         Text("-" if each.written is None else duration(now - each.written)),
         Text(KEPT if each.kept else "", palette().good),

@@ -68,7 +68,7 @@ class CompareGrid(ChartGrid):
 
     def wanted(self, store: MetricStore) -> list[ChartSpec]:
         """The standard charts, of metrics that any run has, and those that were chosen."""
-        found = [_spec(metric, store.series) for metric in (*_standard(store.series), *self.extra)]
+        found = [_spec(metric, store.series) for metric in (*_standard(store), *self.extra)]
         return [spec for spec in found if spec.metrics]
 
     def curve(self, name: str, label: str) -> Curve:
@@ -80,11 +80,16 @@ class CompareGrid(ChartGrid):
 
 def metric_names(store: MetricStore) -> list[str]:
     """The metrics that any run has, and no standard chart shows."""
-    return sorted({name.partition(_BETWEEN)[0] for name in store.series} - set(_standard(store.series)))
+    return sorted({name.partition(_BETWEEN)[0] for name in store.series} - set(_standard(store)))
 
 
-def _standard(names: Iterable[str]) -> list[str]:
-    rates = sorted({name.partition(_BETWEEN)[0] for name in names if name.startswith("train/learning_rate/")})
+def _standard(store: MetricStore) -> list[str]:
+    """The metrics that always have a chart; of the learning rates the first one that runs differ in."""
+    newest: dict[str, set[float]] = {}
+    for name, series in sorted(store.series.items()):
+        if name.startswith("train/learning_rate/") and len(series):
+            newest.setdefault(name.partition(_BETWEEN)[0], set()).add(series.values.values[-1])
+    rates = sorted(newest, key=lambda metric: len(newest[metric]) == 1)
     return [*TITLES, *rates[:1]]
 
 

@@ -27,6 +27,8 @@ from nanochat_tui.keys import bindings
 
 CATCH_UP_SECONDS, BUSY_SECONDS = 0.01, 0.04
 """Pause between two looks while there is more to read; so long a look may read."""
+DRAW_SECONDS = 1.0
+"""Between two drawings of curves that grow: many curves of many runs take their time."""
 COMPARE_SECONDS = 2.0
 """Between two comparisons of figures, where something changed."""
 
@@ -51,6 +53,7 @@ class CompareScreen(ChartScreen):
         self.seconds = seconds
         self.store = JointStore(self.runs)
         self._next = 0
+        self._drawn = 0.0
         self._shown: dict[str, object] = {}
         self._comparison: Comparison | None = None
         self._compared: tuple[object, float] = (None, 0.0)
@@ -114,7 +117,8 @@ class CompareScreen(ChartScreen):
             self.store = JointStore(self.runs)
         self.store.bring_up_to_date()
         self._headings()
-        self._tabs()
+        if not self.charts_in_sight() or time.monotonic() - self._drawn > DRAW_SECONDS:
+            self._tabs()
         if more:
             self.set_timer(CATCH_UP_SECONDS, self.look)
 
@@ -155,6 +159,7 @@ class CompareScreen(ChartScreen):
         """Bring up to date what is to be seen."""
         if self.active == "compare-charts-tab":
             self.grid.bring_up_to_date(self.store)
+            self._drawn = time.monotonic()
         elif self.active == "texts":
             state = (tuple(len(run.feed.samples) for run in self.runs), self.size.width)
             if self._shown.get("texts") != state:

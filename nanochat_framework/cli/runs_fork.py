@@ -32,13 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{made.path}: prepared; `nanochat resume {made.path}` trains it", file=sys.stderr)
         return 0
     from nanochat_framework.cli.resume import detach, resume
+    from nanochat_framework.runs.removal import kept_unless_refused
 
-    if arguments.detach:
-        return detach(made, ["--nproc", str(nproc)])
-    from nanochat_framework.training.launch import forgotten_if_refused
-
-    with forgotten_if_refused(made):
+    def train() -> int:
+        if arguments.detach:
+            return detach(made, ["--nproc", str(nproc)])
         return resume(str(made.path), None, quiet=arguments.quiet, nproc=nproc)
+
+    return kept_unless_refused(made, train)
 
 
 def _check(arguments: argparse.Namespace, parent: RunDirectory, registry: Registry) -> int:

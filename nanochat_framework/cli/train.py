@@ -103,6 +103,7 @@ def _later(
     from nanochat_framework.cli.queue_options import runs_before
     from nanochat_framework.cli.resume import detach, resume
     from nanochat_framework.runs.queue import joining
+    from nanochat_framework.runs.removal import kept_unless_refused
     from nanochat_framework.runs.status import StatusFile
     from nanochat_framework.training.new_run import new_run
 
@@ -117,6 +118,10 @@ def _later(
         if before is not None:
             total = {"total_steps": config.train.steps or 0}
             StatusFile(run.status).update(state="queued", waits_for=[each.name for each in before], **total)
-    if arguments.detach:
-        return detach(run, ["--nproc", str(nproc)], before)
-    return resume(str(run.path), None, quiet=arguments.quiet, nproc=nproc, before=before)
+
+    def train() -> int:
+        if arguments.detach:
+            return detach(run, ["--nproc", str(nproc)], before)
+        return resume(str(run.path), None, quiet=arguments.quiet, nproc=nproc, before=before)
+
+    return kept_unless_refused(run, train)

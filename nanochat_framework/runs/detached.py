@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,14 +20,12 @@ POLL_SECONDS = 0.05
 def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
     """Start `nanochat resume RUN OPTIONS` and wait until it trains or waits in the queue, BEGIN_SECONDS at most; returns its pid.
 
-    A new run that is refused (data, device) is removed, so that its name is free again. Raises UsageError or NanochatError
-    with what the training said if it could not begin.
+    Raises UsageError or NanochatError with what the training said if it could not begin.
     """
     if "WORLD_SIZE" in os.environ:
         raise UsageError("--detach starts the training itself; under torchrun leave it out")
     before = read_status(run.status)
-    fresh = before is None or before.attempt == 0
-    if fresh:
+    if before is None or before.attempt == 0:
         StatusFile(run.status).update(state="queued", waits_for=())
     with run.train_log.open("ab") as log:
         place = log.tell()
@@ -46,7 +43,7 @@ def start_detached(run: RunDirectory, options: Sequence[str] = ()) -> int:
         if code is not None:
             if code == 0:
                 break
-            raise _failed(run, code, place, fresh)
+            raise _failed(run, code, place)
         time.sleep(POLL_SECONDS)
     return process.pid
 
@@ -61,13 +58,11 @@ def _waits(run: RunDirectory, pid: int) -> bool:
     return status is not None and status.state == "queued" and status.pid == pid and bool(status.waits_for)
 
 
-def _failed(run: RunDirectory, code: int, place: int, fresh: bool) -> NanochatError:
+def _failed(run: RunDirectory, code: int, place: int) -> NanochatError:
     """The error for a training that ended at once, in its own words."""
     with run.train_log.open("rb") as log:
         log.seek(place)
         lines = log.read().decode("utf-8", "replace").splitlines()
     said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines[-1:]
-    refused = code == UsageError.exit_code
-    if fresh and refused and not run.metrics.exists():
-        shutil.rmtree(run.path, ignore_errors=True)
-    return (UsageError if refused else NanochatError)(said[-1] if said else f"{run.path}: it ended with code {code}")
+    kind = UsageError if code == UsageError.exit_code else NanochatError
+    return kind(said[-1] if said else f"{run.path}: it ended with code {code}")

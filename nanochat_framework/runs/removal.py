@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from nanochat_framework.errors import UsageError
@@ -33,6 +34,27 @@ def remove(run: RunDirectory) -> None:
         raise UsageError(f"{run.path}: cannot be removed ({error.strerror})") from None
     shutil.rmtree(trash, ignore_errors=True)
     _remove_abandoned(run.path.parent)
+
+
+def kept_unless_refused(run: RunDirectory, train: Callable[[], int]) -> int:
+    """Train a run that was made a moment ago; returns the exit code.
+
+    One that is refused (data, device) before its first record is removed, so that its name is free again.
+    """
+    code = UsageError.exit_code
+    try:
+        code = train()
+    except UsageError:
+        _remove_unbegun(run)
+        raise
+    if code == UsageError.exit_code:
+        _remove_unbegun(run)
+    return code
+
+
+def _remove_unbegun(run: RunDirectory) -> None:
+    if not run.metrics.exists() or run.metrics.stat().st_size == 0:
+        shutil.rmtree(run.path, ignore_errors=True)
 
 
 def folder_size(path: Path) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch.distributed as dist
@@ -18,6 +17,7 @@ from nanochat_framework.planning.parameters import resting_parameters
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir, find_to_resume
+from nanochat_framework.runs.removal import kept_unless_refused
 from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.train_log import TrainLog
 from nanochat_framework.training.new_run import new_run
@@ -47,12 +47,14 @@ def start(
 
     if nproc > 1:
         run = RunDirectory(Path(create()))
-        with forgotten_if_refused(run):
-            return _train_together(run, nproc, [], quiet)
+        return kept_unless_refused(run, lambda: _train_together(run, nproc, [], quiet))
     with joined_world() as world:
         run = RunDirectory(Path(world.from_main(create)))
-        with forgotten_if_refused(run) if world.is_main else nullcontext():
+
+        def train() -> int:
             return _train(config, host, run, choose=lambda store: None, world=world, quiet=quiet)
+
+        return kept_unless_refused(run, train) if world.is_main else train()
 
 
 def go_on(
@@ -68,39 +70,15 @@ def go_on(
         return _train(config, host, run, choose=lambda store: _choose(store, wanted), world=world, quiet=quiet)
 
 
-@contextmanager
-def forgotten_if_refused(run: RunDirectory) -> Iterator[None]:
-    """Remove the folder of a run that was refused before its first step, so that its name is free again."""
-    refused = True
-    try:
-        yield
-        refused = False
-    except UsageError:
-        raise
-    except BaseException:
-        refused = False
-        raise
-    finally:
-        if refused and _has_no_metrics(run):
-            shutil.rmtree(run.path, ignore_errors=True)
-
-
-def _has_no_metrics(run: RunDirectory) -> bool:
-    return not run.metrics.exists() or run.metrics.stat().st_size == 0
-
-
 def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bool) -> int:
     """Train in several processes of this machine; returns the exit code."""
     command = ["resume", str(run.path.resolve()), *options, *(["--quiet"] if quiet else [])]
     try:
-        code = run_processes(nproc, command)
+        return run_processes(nproc, command)
     except NanochatError as error:
         status = StatusFile(run.status)
         status.update(state="failed", error=str(error))
         raise type(error)(f"{error}; `nanochat resume {run.path}` goes on from the newest checkpoint") from None
-    if code == UsageError.exit_code and _has_no_metrics(run):
-        shutil.rmtree(run.path, ignore_errors=True)
-    return code
 
 
 def _choose(store: CheckpointStore, name: str | None) -> Path | None:

@@ -137,6 +137,21 @@ def test_a_fork_is_checked_and_not_made(
     assert os.listdir(tmp_path) == ["taken"]
 
 
+@pytest.mark.parametrize("how", [[], ["--nproc", "2"], ["--detach"]], ids=" ".join)
+def test_a_prepared_run_that_is_refused_stays(
+    parent: RunDirectory, tmp_path: Path, how: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was not made by the command that is refused; only a run that was is removed."""
+    child = forked(parent, tmp_path, "--prepare", "--set", "train.steps=20", "--set", 'hardware.device="mps"')
+    before = sorted(child.path.rglob("*"))
+    assert main(["resume", str(child.path), "--quiet", *how]) == 2
+    assert "has no mps" in capsys.readouterr().err or how == ["--nproc", "2"], "processes write to stderr themselves"
+    assert set(before) <= set(child.path.rglob("*"))
+    made = ["runs", "fork", str(parent.path), "--runs-dir", str(tmp_path), "--run", "made", "--quiet", *how]
+    assert main([*made, "--set", "train.steps=20", "--set", 'hardware.device="mps"']) == 2
+    assert os.listdir(tmp_path) == ["child"]
+
+
 def test_train_log_has_what_was_said(parent: RunDirectory) -> None:
     lines = parent.train_log.read_text().splitlines()
     assert [line.split(":")[0] for line in lines if line.startswith("---")] == ["--- attempt 1", "--- attempt 2"]

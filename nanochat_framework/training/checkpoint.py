@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.training.train_module import TrainModule
 
@@ -30,6 +31,8 @@ MODEL, OBJECTIVES, AVERAGE, OPTIMIZER, META = (
     "meta.json",
 )
 _OBJECTIVE_PREFIX = "objective."
+ORIGIN_FACTS = ("name", "architecture", "chat_template")
+"""What is remembered of a model that came from a file, however far it is trained from there."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class CheckpointMeta:
     loop: dict[str, Any]
     module: dict[str, Any]
     attempt: int
+    imported: dict[str, str] = field(default_factory=dict)
+    """`ORIGIN_FACTS` of the model whose weights it began with; empty for random ones."""
 
     @property
     def step(self) -> int:
@@ -54,6 +59,7 @@ class CheckpointMeta:
             "step": self.loop["step"],
             "tokens": self.loop["tokens"],
             "attempt": self.attempt,
+            **({"imported": self.imported} if self.imported else {}),
             "config": self.config,
             "components": self.components,
             "callbacks": self.loop["callbacks"],
@@ -76,6 +82,11 @@ def write_checkpoint(folder: Path, module: TrainModule, meta: CheckpointMeta, to
     (folder / META).write_text(json.dumps(meta.to_json(), indent=1, sort_keys=True) + "\n")
     if tokenizer is not None:
         (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+
+
+def origin_of(bundle: ModelBundle) -> dict[str, str]:
+    """What is to be remembered of a model whose weights are taken."""
+    return {fact: str(bundle.metadata[fact]) for fact in ORIGIN_FACTS if fact in bundle.metadata}
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -12,11 +12,10 @@ from nanochat_framework.config.toml_text import toml_table
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from nanochat_framework.training.checkpoint import META, MODEL, SCHEMA_VERSION, save_tensors
+from nanochat_framework.training.checkpoint import META, MODEL, SCHEMA_VERSION, origin_of, save_tensors
 
 STARTER = "model.toml"
 """The `[model]` table and `train.init_from`, for a configuration to extend."""
-_FACTS = ("name", "architecture", "chat_template")
 
 
 def write_imported(bundle: ModelBundle, folder: Path) -> list[str]:
@@ -30,13 +29,12 @@ def write_imported(bundle: ModelBundle, folder: Path) -> list[str]:
     if not folder.parent.is_dir():
         raise UsageError(f"{folder}: the folder {folder.parent} does not exist")
     tensors = {name: t if isinstance(t, Tensor) else t.dequantize() for name, t in bundle.tensors.items()}
-    known = {fact: str(bundle.metadata[fact]) for fact in _FACTS if fact in bundle.metadata}
     meta = {
         "schema_version": SCHEMA_VERSION,
         "step": bundle.metadata.get("step", 0),
         "tokens": bundle.metadata.get("tokens", 0),
         "config": {"model": bundle.model.to_dict()},
-        "imported": known,
+        "imported": origin_of(bundle),
     }
 
     def fill(target: Path) -> None:

@@ -20,17 +20,19 @@ from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.model.weight import QuantizableWeight, for_each_weight, learning_quantizer
 from nanochat_framework.plugins.registry import Registry
+from nanochat_framework.training.checkpoint import origin_of
 from nanochat_framework.training.train_module import TrainModule
 
 KEY = "train.init_from"
 
 
 @torch.no_grad()
-def take_weights(module: TrainModule, target: str, registry: Registry, tokenizer: Path | None) -> None:
+def take_weights(module: TrainModule, target: str, registry: Registry, tokenizer: Path | None) -> dict[str, str]:
     """Copy the weights of a run, a checkpoint or a model file into the model that is about to be trained.
 
     Codes become the numbers they stand for. Learned scales are those that give these codes again, if there are such, else
-    they begin from the weights. Objectives and optimizers begin afresh. Raises UsageError where the model has other tensors
+    they begin from the weights. Objectives and optimizers begin afresh. Returns what every checkpoint is to remember of
+    that model, its chat template for one. Raises UsageError where the model has other tensors
     or shapes, or where the data were made with another tokenizer than the model.
     """
     bundle = bundle_from(target, registry)
@@ -59,6 +61,7 @@ def take_weights(module: TrainModule, target: str, registry: Registry, tokenizer
     changed = _differences(bundle.model.to_dict(), module.config.model.to_dict())
     if changed and module.world.is_main:
         print(f"warning: {KEY}: the [model] table differs from that of {target}: {', '.join(changed)}", file=sys.stderr)
+    return origin_of(bundle)
 
 
 def _begin_scales(model: LanguageModel, tensors: Mapping[str, Tensor | QuantizedWeight]) -> int:

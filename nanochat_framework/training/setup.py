@@ -147,10 +147,11 @@ def prepare(
     module.prepare_objectives(registry, data.tokenizer)
     store = CheckpointStore(run.checkpoints)
     meta = read_meta(checkpoint) if checkpoint else None
+    origin: dict[str, str] = meta.get("imported", {}) if meta else {}
     if checkpoint and meta:
         restore_checkpoint(checkpoint, module, meta)
     elif config.train.init_from is not None:
-        take_weights(module, config.train.init_from, registry, data.tokenizer_path)
+        origin = take_weights(module, config.train.init_from, registry, data.tokenizer_path)
     step = int(meta["step"]) if meta else 0
     settings = module.settings
     narration = Narration(settings, quiet=quiet, log=log)
@@ -176,7 +177,7 @@ def prepare(
     )
 
     def save(trainer: Trainer) -> None:
-        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt)
+        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt, origin)
         name = step_name(trainer.step)
         if not world.is_main:
             return

@@ -117,6 +117,22 @@ def test_training_begins_with_the_weights(registry: Registry, tmp_path: Path) ->
         torch.testing.assert_close(trained, tensor, rtol=0, atol=1e-9)
 
 
+def test_a_chat_template_outlives_further_training(registry: Registry) -> None:
+    """Also a fork and its resumes: every later checkpoint remembers what the weights came with."""
+    template = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
+    bundle = foreign_file(registry, "llama")
+    bundle = replace(bundle, metadata={**bundle.metadata, "chat_template": template})
+    GgufExporter(GgufConfig()).export(bundle, Path("ours.gguf"))
+    rewrite(Path("ours.gguf"), Path("foreign.gguf"), without_our_keys)
+    assert main(["import", "foreign.gguf", "--output", "taken", "--max-seq-len", "32", "--json"]) == 0
+    Path("tune.toml").write_text(TUNING)
+    assert main(["train", "tune.toml", "--run", "tuned", "--quiet"]) == 0
+    assert bundle_from("tuned", registry).metadata["chat_template"] == template
+    assert main(["runs", "fork", "tuned", "--run", "branch", "--set", "train.steps=2", "--quiet"]) == 0
+    again = bundle_from("branch", registry)
+    assert (again.metadata["step"], again.metadata["chat_template"]) == (2, template)
+
+
 def test_codes_become_the_numbers_they_stand_for(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     _, bundle = build(registry, TERNARY)
     GgufExporter(GgufConfig()).export(bundle, Path("ternary.gguf"))

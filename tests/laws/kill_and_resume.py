@@ -24,7 +24,8 @@ from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
 
 CONFIG = Path(__file__).parent / "fixtures" / "kill_and_resume.toml"
-LIMIT_S = 240.0
+LIMIT_S = 1200.0
+"""A training of 4000 steps takes two minutes on a quiet core, and several times that on a busy one."""
 
 
 @dataclass(frozen=True)

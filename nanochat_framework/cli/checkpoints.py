@@ -68,10 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(target: Any, *, checksums: bool, as_json: bool) -> None:
     from nanochat_framework.cli.common import print_json, print_table
+    from nanochat_framework.cli.progress import stage
     from nanochat_framework.runs.checkpoints import checkpoints
     from nanochat_framework.runs.status import age
 
-    found = checkpoints(target, checksums=checksums)
+    found = checkpoints(
+        target, checksums=checksums, begins=lambda name: stage(f"reading {name}") if checksums else None
+    )
     if as_json:
         print_json([each.to_dict() for each in found])
         return

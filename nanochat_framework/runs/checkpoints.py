@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,13 @@ class Checkpoint:
         return data
 
 
-def checkpoints(run: RunDirectory, *, checksums: bool = False) -> list[Checkpoint]:
+def checkpoints(
+    run: RunDirectory, *, checksums: bool = False, begins: Callable[[str], None] = lambda name: None
+) -> list[Checkpoint]:
     """A run's checkpoints, oldest first, then `best` and `final`.
 
-    Whether one is whole is told by the sizes of its files, or with `checksums` by every byte of them. Raises OSError.
+    Whether one is whole is told by the sizes of its files, or with `checksums` by every byte of them; `begins` gets the
+    name of each that is looked at. Raises OSError.
     """
     store = CheckpointStore(run.checkpoints)
     folders = [(folder.name, folder) for _, folder in store.steps()]
@@ -56,6 +60,7 @@ def checkpoints(run: RunDirectory, *, checksums: bool = False) -> list[Checkpoin
     scores = {record["step"]: record for record in read_evaluations(run.metrics)} if folders else {}
     found = []
     for name, folder in folders:
+        begins(name)
         step = recorded_step(folder)
         score: Record = scores.get(step, {})
         found.append(

@@ -65,6 +65,16 @@ def test_an_event_that_is_lost(run: RunDirectory, capsys: pytest.CaptureFixture[
     assert listed(capsys, run)[step_name(200)]["eval_loss"] == 2.5
 
 
+def test_verify_tells_where_it_is(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NANOCHAT_PROGRESS_SECONDS", "0")
+    assert main(["checkpoints", "ls", str(run.path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["checkpoints", "ls", str(run.path), "--verify"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "reading best…"
+
+
 def test_verify_reads_every_byte(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     (run.checkpoints / step_name(100) / "weights").write_bytes(b"y" * 2_000_000)
     assert listed(capsys, run)[step_name(100)]["problem"] is None

@@ -212,6 +212,33 @@ def test_a_file_that_is_there_is_replaced_on_the_second_word(
     drive(run, act)
 
 
+def test_an_export_that_failed_can_be_changed(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """These checkpoints hold no model: the command says so, and the form comes again as it was filled in."""
+    monkeypatch.chdir(tmp_path)
+
+    async def act(screen: CheckpointsScreen, pilot: Pilot[Any]) -> None:
+        app = screen.app
+        await pilot.press("E")
+        await until(lambda: isinstance(app.screen, Pick), pilot.pause)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, ExportForm), pilot.pause)
+        await pilot.press("backspace", "backspace", "tab", "right", "enter")
+        await until(lambda: isinstance(app.screen, Work) and app.screen.done is False, pilot.pause)
+        await pilot.press("enter")
+        await until(lambda: isinstance(app.screen, ExportForm), pilot.pause)
+        await until(lambda: "first-best.gg" in text_of(app) and "‹ llama ›" in text_of(app), pilot.pause)
+        form = app.screen
+        assert isinstance(form, ExportForm)
+        assert "architecture=llama" in form.arguments(form.values())
+        await pilot.press("escape")
+        await until(lambda: app.screen is screen, pilot.pause)
+        assert list(tmp_path.glob("*gg*")) == []
+
+    drive(run, act)
+
+
 def test_settings_of_a_fork_are_checked_by_the_command(run: RunDirectory) -> None:
     async def act(screen: CheckpointsScreen, pilot: Pilot[Any]) -> None:
         app = screen.app

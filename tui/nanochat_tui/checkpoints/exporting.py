@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,16 @@ async def export_form(run: str, checkpoint: Path, exporter: str) -> ExportForm:
 class ExportForm(Form):
     """Where to write, the exporter's own options, and whether to read it back."""
 
-    def __init__(self, run: str, checkpoint: Path, exporter: str, options: list[dict[str, Any]]) -> None:
-        self.run_name, self.checkpoint, self.exporter = run, checkpoint, exporter
+    def __init__(
+        self,
+        run: str,
+        checkpoint: Path,
+        exporter: str,
+        options: list[dict[str, Any]],
+        filled_in: Values | None = None,
+    ) -> None:
+        """`options` as `components show --json` describes them; `filled_in`: what stood in the form before."""
+        self.run_name, self.checkpoint, self.exporter, self.options = run, checkpoint, exporter, options
         self._replace: str | None = None
         output = f"{run}-{checkpoint.name}.{exporter}"
         fields = [
@@ -51,7 +60,12 @@ class ExportForm(Form):
             ),
         ]
         self._as_they_are = {field.key: field.value for field in fields}
-        super().__init__(f"Export {checkpoint.name} of {run} to {exporter}", fields, does="export", check=self._checked)
+        shown = [replace(field, value=(filled_in or {}).get(field.key, field.value)) for field in fields]
+        super().__init__(f"Export {checkpoint.name} of {run} to {exporter}", shown, does="export", check=self._checked)
+
+    def again(self, values: Values) -> ExportForm:
+        """The same form with what was filled in."""
+        return ExportForm(self.run_name, self.checkpoint, self.exporter, self.options, values)
 
     async def _checked(self, values: Values) -> None:
         """Raises UsageError for a path that is missing, or that is taken and not yet confirmed."""

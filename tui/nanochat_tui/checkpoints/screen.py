@@ -258,9 +258,10 @@ class CheckpointsScreen(DashboardScreen):
             return
         finally:
             self._doing("")
-        values = await self.app.push_screen_wait(form)
-        if values is not None:
-            await self.app.push_screen_wait(form.work(values))
+        while (values := await self.app.push_screen_wait(form)) is not None:
+            if await self.app.push_screen_wait(form.work(values)):
+                return
+            form = form.again(values)  # what was wrong can be changed
 
     @work(exclusive=True, group="ask")
     async def action_score(self) -> None:

@@ -13,7 +13,7 @@ from nanochat_framework.config.origins import leaves
 from nanochat_framework.config.presets import preset_names
 from nanochat_framework.config.schema import configuration_schema
 from nanochat_framework.config.toml_lines import dotted
-from nanochat_framework.errors import ConfigError
+from nanochat_framework.errors import ConfigError, UsageError
 from nanochat_framework.plugins import load_plugins
 from nanochat_framework.training.new_run import new_run
 from nanochat_tui.launch.catalogue import Catalogue
@@ -141,3 +141,18 @@ def test_a_run_shows_what_is_no_default(tmp_path: Path) -> None:
 )
 def test_a_text_is_a_text(text: str) -> None:
     assert parsed(right_side(text)) == text
+
+
+def test_the_file_is_written_where_nothing_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = drafted(train__steps="7")
+    draft.write(str(tmp_path / "one.toml"))
+    assert load_config(tmp_path / "one.toml", registry=REGISTRY).config.train.steps == 7
+    for text, message in (("one.toml", "exists"), ("one.txt", "ends in .toml"), ("no/two.toml", "is no folder")):
+        with pytest.raises(UsageError, match=message):
+            draft.write(str(tmp_path / text))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    child = drafted("one.toml", train__seed="3")
+    child.write("below/two.toml")
+    config = load_config(tmp_path / "below" / "two.toml", registry=REGISTRY).config
+    assert (config.train.steps, config.train.seed) == (7, 3), "what it extends is found from where the file is"

@@ -56,7 +56,7 @@ async def open_form(app: Dashboard, pilot: Pilot[Any], target: str) -> FormScree
 
 async def settled(form: FormScreen, pilot: Pilot[Any]) -> None:
     """Checked, and planned if it is well."""
-    await until(lambda: form.settled, pilot.pause)
+    await until(lambda: form.assessment.settled, pilot.pause)
 
 
 async def change(form: FormScreen, pilot: Pilot[Any], key: str, text: str) -> None:
@@ -141,10 +141,12 @@ def test_components_are_chosen_settings_found_and_members_added(tmp_path: Path) 
         await until(lambda: "Mixture of SwiGLU experts" in text_of(app), pilot.pause)
         await fill(app, pilot, "moe")
         await pilot.press("enter")
-        await until(lambda: form.settled and "problem" in text_of(app), pilot.pause)
+        await until(lambda: form.assessment.settled and "problem" in text_of(app), pilot.pause)
         assert "is missing, and ffn moe needs it" in text_of(app)
         await pilot.press("e")
-        await until(lambda: form.outline.row is not None and form.outline.row.key in form._wrong(), pilot.pause)
+        await until(
+            lambda: form.outline.row is not None and form.outline.row.key in form.assessment.wrong(), pilot.pause
+        )
         await pilot.press("slash")
         await fill(app, pilot, "log_every")
         await pilot.press("enter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 import shlex
 import tomllib
@@ -11,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nanochat_framework.config.presets import preset_name
 from nanochat_framework.config.toml_text import toml_table, toml_value
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.atomic import write_atomic
 from nanochat_framework.runs.directory import default_runs_dir
 from nanochat_tui.launch.catalogue import Catalogue, Row, chosen_name
 
@@ -161,6 +165,21 @@ class Draft:
             else:
                 lines.append(toml_table(f"[{section}]", {"name": value} if isinstance(value, str) else value))
         return "\n".join(lines)
+
+    def write(self, text: str) -> None:
+        """Write the file to a path that was typed. Raises UsageError where that cannot be, or something is there."""
+        path = Path(text.strip()).expanduser()
+        if path.suffix != ".toml":
+            raise UsageError("a path that ends in .toml")
+        if path.exists():
+            raise UsageError(f"{path}: exists; choose another name")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path.parent}: is no folder")
+        below = self.target if preset_name(self.target) else os.path.relpath(self.target, path.parent)
+        try:
+            write_atomic(path, self.toml(below).encode())
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
     def _array_around(self, key: str) -> str | None:
         """The array of tables that a key is in, or is."""

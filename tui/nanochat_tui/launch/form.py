@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from textwrap import wrap
-from typing import Any
 
-from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
@@ -17,28 +14,24 @@ from textual.timer import Timer
 from textual.widgets import Footer, Input, Static, Tree
 from textual.worker import WorkerError
 
-from nanochat_framework.config.presets import preset_name
-from nanochat_framework.errors import NanochatError, UsageError
-from nanochat_framework.runs.atomic import write_atomic
-from nanochat_framework.runs.directory import check_free
+from nanochat_framework.errors import NanochatError
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.commands import ask
 from nanochat_tui.dialogs import Prompt
 from nanochat_tui.keys import bindings
+from nanochat_tui.launch import views
+from nanochat_tui.launch.assessment import RUN_NAME, Assessment
 from nanochat_tui.launch.catalogue import Addition, Catalogue, Row
-from nanochat_tui.launch.checking import Planner, Problem, Verdict, check, known_speed
+from nanochat_tui.launch.checking import check
 from nanochat_tui.launch.dialogs import Pick, Texts
-from nanochat_tui.launch.draft import Draft, nested, right_side, shown
+from nanochat_tui.launch.draft import Draft, right_side, shown
 from nanochat_tui.launch.outline import Outline
-from nanochat_tui.palette import palette
 from nanochat_tui.requests import Answer
 
 PAUSE_SECONDS = 0.3
 """Between the last change and the check."""
 WIDE = 104
 """Columns from which on the estimate has a place of its own."""
-COSTS_WIDTH = 46
-RUN_NAME = "run name"
 
 
 class FormScreen(DashboardScreen):
@@ -49,7 +42,7 @@ class FormScreen(DashboardScreen):
     where = "form"
     DEFAULT_CSS = """
     FormScreen #form { height: 1fr; }
-    FormScreen #costs { width: 46; height: 1fr; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
+    FormScreen #costs { height: 1fr; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     FormScreen #costs Static { height: auto; }
     FormScreen #about { height: 4; padding: 0 1; background: $surface; }
     FormScreen #line { height: 1; background: $boost; }
@@ -64,15 +57,7 @@ class FormScreen(DashboardScreen):
         self.catalogue: Catalogue | None = None
         self.rows: list[Row] = []
         """Those that are shown."""
-        self._all: list[Row] = []
-        self._verdict: Verdict | None = None
-        self._verdict_on: dict[str, str] | None = None
-        """The changes that the verdict is about."""
-        self._planner = Planner()
-        self._costs: list[tuple[str, str]] = []
-        self._costs_problem = ""
-        self._costs_on: dict[str, str] | None = None
-        """The changes that the estimate, or its problem, is about."""
+        self.assessment = Assessment(draft, runs_dir)
         self._timer: Timer | None = None
         self._begin: str | None = None
         """`start` or `queue`, if that is to be done when the check is over."""
@@ -102,6 +87,7 @@ class FormScreen(DashboardScreen):
     def on_mount(self) -> None:
         """Ask what there is."""
         self.query_one("#line").display = False
+        self.query_one("#costs").styles.width = views.COSTS_WIDTH
         self._arrange()
         self._say_heading("asking for the settings…")
         self.run_worker(self._open(), exclusive=True, group="check")
@@ -129,13 +115,13 @@ class FormScreen(DashboardScreen):
         try:
             schema, verdict = await asyncio.gather(ask("config", "schema"), check(Draft(self.draft.target)))
         except NanochatError as error:
-            self._costs_problem = str(error)
+            self.assessment.costs_problem = str(error)
             self._show()
             return
         self.catalogue = Catalogue(schema)
         self.draft.know(verdict.values, self.catalogue)
         if verdict.problems:  # of the file itself
-            self._verdict, self._verdict_on = verdict, {}
+            self.assessment.take(verdict, {})
         self.changed()
 
     def changed(self) -> None:
@@ -150,65 +136,25 @@ class FormScreen(DashboardScreen):
 
     async def _check(self) -> None:
         """Check, then plan; a newer change cancels it, and the process that it waits for."""
-        on = dict(self.draft.changes)
-        try:
-            self._verdict, self._verdict_on = await check(self.draft), on
-            self._show()
-            if self._begin is not None:
-                self._go()
-            if not self._verdict.problems:
-                speed = known_speed(self.dashboard.runs_screen.listing.runs, self._data())
-                self._costs, self._costs_problem = await self._planner.estimate(self.draft, speed), ""
-            else:
-                self._costs_problem = "as soon as everything is well"
-        except NanochatError as error:
-            self._costs_problem = str(error)
-        self._costs_on = on
+        await self.assessment.check()
         self._show()
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more is to come for the draft as it is."""
-        return self.checked and self._costs_on == self.draft.changes
-
-    @property
-    def checked(self) -> bool:
-        """Whether the verdict is about the draft as it is."""
-        return self._verdict_on == self.draft.changes
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What is wrong, as far as it is known; of the run's name too."""
-        found = self._verdict.problems if self._verdict is not None else ()
-        name = self._name_problem()
-        return (*([Problem(RUN_NAME, name, name)] if name else []), *found)
-
-    def _name_problem(self) -> str:
-        if self.draft.name:
-            try:
-                check_free(self.runs_dir, self.draft.name)
-            except UsageError as error:
-                return str(error)
-        return ""
-
-    def _data(self) -> dict[str, Any]:
-        assert self.catalogue is not None
-        if self.checked and self._verdict is not None and self._verdict.values:
-            return nested({row["key"]: row["value"] for row in self._verdict.values})
-        return self.draft.data()
+        if self._begin is not None:
+            self._go()
+        await self.assessment.plan(self.dashboard.runs_screen.listing.runs, self.assessment.data())
+        self._show()
 
     def _show(self) -> None:
         """Bring everything up to date."""
         if not self.query(Outline):  # an answer that comes while the screen is being closed
             return
-        wrong: dict[str, str] = {}
         if self.catalogue is not None:
-            self._all = list(self.catalogue.rows(self._data()))
-            wrong = self._wrong()
-            self.rows = [self._run_name(), *_shown_rows(self._all, self.draft, wrong)]
+            self.assessment.rows = list(self.catalogue.rows(self.assessment.data()))
+            wrong = self.assessment.wrong()
+            self.rows = [self._run_name(), *_shown_rows(self.assessment.rows, self.draft, wrong)]
             self.outline.show(self.rows, {row.key for row in self.rows if self._is_changed(row)}, wrong)
         self._say_heading()
-        self._say_costs()
+        self.query_one("#figures", Static).update(views.figures(self.assessment))
+        self.query_one("#costs-text", Static).update(views.costs(self.assessment))
         self._say_about()
 
     def _is_changed(self, row: Row) -> bool:
@@ -218,66 +164,11 @@ class FormScreen(DashboardScreen):
         about = f"The run's folder in {self.runs_dir}. Without a name it is called after the day and the configuration."
         return Row(RUN_NAME, 0, self.draft.name or None, {"type": "string", "description": about})
 
-    def _wrong(self) -> dict[str, str]:
-        """Row -> what is wrong there; a problem of something that has no row stands at the table it is in."""
-        found: dict[str, str] = {}
-        for problem in self.problems:
-            found.setdefault(self._home(problem), problem.message)
-        found.pop("", None)
-        return found
-
-    def _home(self, problem: Problem) -> str:
-        """The row where a problem stands; empty for one of the file as a whole."""
-        known = {row.key for row in self._all} | {RUN_NAME}
-        key = problem.key
-        while key and key not in known:
-            key = key.rpartition(".")[0]
-        return key
-
-    def _say_heading(self, text: str = "") -> None:
-        target = Path(self.draft.target).name if os.sep in self.draft.target else self.draft.target
-        count, wrong = len(self.draft.changes), len(self.problems)
-        heading = Text(f" New run from {target}", no_wrap=True)
-        heading.append(f"   {count} change{'s' * (count != 1)}" if count else "")
-        if text or not self.checked:
-            heading.append(f"   {text or 'checking…'}", palette().faint)
-        elif wrong:
-            heading.append(f"   ✗ {wrong} problem{'s' * (wrong != 1)}", palette().alert)
-        else:
-            heading.append("   ✓ well", palette().good)
-        self.query_one("#heading", Static).update(heading)
-
-    def _say_costs(self) -> None:
-        stale = bool(self._costs_problem) or not self.settled
-        figures = dict(self._costs)
-        short = [figures.get(key, "") for key in ("parameters", "memory", "time")]
-        short[0] += " parameters" if short[0] else ""
-        line = self._costs_problem or "   ".join(part for part in short if part)
-        self.query_one("#figures", Static).update(Text(f" {line}", style=palette().faint if stale else ""))
-        text = Text("Estimate\n", style="bold")
-        for name, figure in self._costs:
-            for number, part in enumerate(wrap(figure, COSTS_WIDTH - 14)):
-                text.append("" if number else name, "not bold dim").append(" " * (11 if number else 11 - len(name)))
-                text.append(f"{part}\n", f"not bold {palette().faint if stale else ''}")
-        if self._costs_problem:
-            text.append(f"{self._costs_problem}\n", "not bold dim")
-        for warning in self._verdict.warnings if self._verdict and self.checked else ():
-            text.append(f"! {warning}\n", f"not bold {palette().alert}")
-        text.append("\nCommand\n").append(self.draft.command(self.runs_dir), "not bold")
-        self.query_one("#costs-text", Static).update(text)
+    def _say_heading(self, doing: str = "") -> None:
+        self.query_one("#heading", Static).update(views.heading(self.assessment, doing))
 
     def _say_about(self) -> None:
-        row, about = self.outline.row, Text()
-        if row is not None:
-            key = "name" if row.key == RUN_NAME else row.key
-            about.append(key, "bold").append(f"   {row.kind}", palette().faint)
-            if row.default is not None and not row.is_table:
-                about.append(f"   default {shown(Row(row.key, 0, row.default, row.node))}", palette().faint)
-            about.append(f"\n{row.about}")
-        for problem in self.problems:
-            if self._home(problem) in ("", row.key if row is not None else ""):
-                about.append(f"\n✗ {problem.line}", palette().alert)
-        self.query_one("#about", Static).update(about)
+        self.query_one("#about", Static).update(views.about(self.outline.row, self.assessment))
 
     @on(Tree.NodeHighlighted)
     def _moved(self) -> None:
@@ -361,8 +252,8 @@ class FormScreen(DashboardScreen):
         """Find a setting, or add one."""
         if self.catalogue is None:
             return
-        additions = list(self.catalogue.additions(self._data()))
-        rows = [row for row in self._all if not row.is_table]
+        additions = list(self.catalogue.additions(self.assessment.data()))
+        rows = [row for row in self.assessment.rows if not row.is_table]
         lines = [(row.key, row.about) for row in rows] + [(f"+ {each.label}", each.about) for each in additions]
 
         def chosen(place: int | None) -> None:
@@ -413,8 +304,8 @@ class FormScreen(DashboardScreen):
 
     def action_next_problem(self) -> None:
         """To the next setting with a problem."""
-        keys = [row.key for row in self.rows]
-        wrong = [key for key in keys if key in self._wrong()]
+        keys, wrong_rows = [row.key for row in self.rows], self.assessment.wrong()
+        wrong = [key for key in keys if key in wrong_rows]
         if wrong:
             at = keys.index(self.outline.row.key) if self.outline.row and self.outline.row.key in keys else -1
             self.outline.select(next((key for key in wrong if keys.index(key) > at), wrong[0]))
@@ -434,32 +325,14 @@ class FormScreen(DashboardScreen):
         if self.catalogue is None:
             return
 
-        def place(text: str) -> Path:
-            path = Path(text.strip()).expanduser()
-            if not text.strip() or path.suffix != ".toml":
-                raise UsageError("a path that ends in .toml")
-            if path.exists():
-                raise UsageError(f"{path}: exists; choose another name")
-            if not path.parent.is_dir():
-                raise UsageError(f"{path.parent}: is no folder")
-            return path
-
-        def write(text: str) -> None:
-            path = place(text)
-            target = self.draft.target
-            below = target if preset_name(target) else os.path.relpath(target, path.parent)
-            try:
-                write_atomic(path, self.draft.toml(below).encode())
-            except OSError as error:
-                raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-
         def written(text: str | None) -> None:
             if text is not None:
                 self.tell(Answer(f"{text.strip()} is written", True))
 
         name = self.draft.name or f"my-{Path(self.draft.target).stem}"
         hint = "a file that extends what this form began with"
-        self.app.push_screen(Prompt("Write the configuration to", hint, value=f"{name}.toml", check=write), written)
+        prompt = Prompt("Write the configuration to", hint, value=f"{name}.toml", check=self.draft.write)
+        self.app.push_screen(prompt, written)
 
     def recolour(self) -> None:
         """Write everything again."""
@@ -476,12 +349,12 @@ class FormScreen(DashboardScreen):
         self._go()
 
     def _go(self) -> None:
-        if not self.checked:
+        if not self.assessment.checked:
             self._say_heading(f"checking before the {self._begin}…")
             return
         begin, self._begin = self._begin, None
-        if self.problems:
-            self.tell(Answer(self.problems[0].line, False))
+        if self.assessment.problems:
+            self.tell(Answer(self.assessment.problems[0].line, False))
             self.action_next_problem()
             return
         name = ["--run", self.draft.name] if self.draft.name else []
@@ -507,7 +380,7 @@ class FormScreen(DashboardScreen):
         self.dismiss()
 
 
-def _shown_rows(rows: list[Row], draft: Draft, wrong: dict[str, str]) -> list[Row]:
+def _shown_rows(rows: Sequence[Row], draft: Draft, wrong: dict[str, str]) -> list[Row]:
     """Settings that somebody says, asked for, or has to correct; and the tables that they are in."""
     keys = {
         row.key

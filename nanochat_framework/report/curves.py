@@ -65,8 +65,10 @@ def charts(records: Sequence[Record], baselines: dict[str, float]) -> list[Chart
         _learning_rates(records),
         _one(records, "train/grad_norm", "Gradient norm", "L2, before clipping", logarithmic=True),
         _one(records, "train/tokens_per_second", "Speed", "tokens/s", from_zero=True),
+        _one(records, "train/mfu", "Share of the device's peak", "MFU, 0 to 1", from_zero=True),
         _memory(records),
         _named(records, "Terms of the loss", _terms(records), ""),
+        _one(records, "train/tokens_kept", "Tokens learned from", "share of all", from_zero=True),
         _named(records, "Cores kept busy", list(_CORES), "cores", from_zero=True),
         *_per_place(records, "system/gpu_", "GPU"),
         *_per_place(records, "model/", "Model"),
@@ -223,9 +225,9 @@ def _memory(records: Sequence[Record]) -> Chart | None:
 
 
 def _terms(records: Sequence[Record]) -> list[str]:
-    """Losses other than the plain one: objectives, what is optimised, what a filter kept."""
+    """Losses other than the plain one: objectives, what is optimised, that of the tokens which a filter kept."""
     shown = ("train/loss", "train/grad_norm", "train/tokens_per_second", "train/data_wait_seconds")
-    rest = ("train/skipped_steps", "train/loss_scale", "train/mfu")
+    rest = ("train/skipped_steps", "train/loss_scale", "train/mfu", "train/tokens_kept")
     terms = [name for name in _names(records, "train/") if name.count("/") == 1 and name not in (*shown, *rest)]
     total = values(records, "train/total_loss")
     same = total == values(records, "train/loss")

@@ -126,7 +126,11 @@ def _example(subject: Subject) -> Iterator[tuple[Any, list[Content], Path]]:
         raise SkipTest("it is registered without an example")
     with TemporaryDirectory(prefix="nanochat-contract-") as folder:
         settings, contents = written(subject.component, Path(folder))
-        yield subject.selected({**subject.settings, **settings}).config, contents, Path(folder)
+        config = subject.selected({**subject.settings, **settings}).config
+        try:
+            yield config, contents, Path(folder)
+        except UsageError as error:
+            raise AssertionError(f"it refuses files of its own format: {error}") from error
 
 
 def tokens_are_ids(subject: Subject) -> None:

@@ -1,6 +1,6 @@
 """Watches a run from a thread beside the loop: readings of the machine, and alerts, a stuck loop included; see `[monitor]`.
 
-The thread takes readings; the loop puts what it took into the metrics that it logs anyhow, so that no record is added
+The thread takes readings; the loop logs them with the metrics of a step that it logs anyhow, so that no step has readings alone
 and files have one writer.
 """
 

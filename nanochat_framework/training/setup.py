@@ -145,22 +145,71 @@ def prepare(
     plan = data.plan(world.size)
     module = TrainModule(config, device, world)
     module.prepare_objectives(registry, data.tokenizer)
-    store = CheckpointStore(run.checkpoints)
-    meta = read_meta(checkpoint) if checkpoint else None
-    origin: dict[str, str] = meta.get("imported", {}) if meta else {}
-    if checkpoint and meta:
-        restore_checkpoint(checkpoint, module, meta)
-    elif config.train.init_from is not None:
-        origin = take_weights(module, config.train.init_from, registry, data.tokenizer_path)
-    step = int(meta["step"]) if meta else 0
-    settings = module.settings
-    narration = Narration(settings, quiet=quiet, log=log)
+    meta, origin = _take_up(config, registry, module, data, checkpoint)
+    store, step = CheckpointStore(run.checkpoints), int(meta["step"]) if meta else 0
+    narration = Narration(module.settings, quiet=quiet, log=log)
     outage = Outage(run.path, narration.warn)
     samples = _samples(config, run, module, data, outage)
     reporting = _reporting(config, run, store, world, step, narration, outage)
-    events, metrics = reporting.events, reporting.metrics
+
+    def save(trainer: Trainer) -> None:
+        attempt = reporting.events.attempt
+        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), attempt, origin)
+        name = step_name(trainer.step)
+        if not world.is_main:
+            return
+        reporting.metrics.sync()  # what a checkpoint stands on must be on the disk before it
+        reporting.events.sync()
+        store.write(name, lambda folder: write_checkpoint(folder, module, saved, data.tokenizer_path))
+        reporting.events.write("checkpoint", step=trainer.step, name=name)
+
+    trainer = Trainer(
+        module,
+        PrefetchLoader(plan, start_step=step, rank=world.rank),
+        held_out=data.held_out(),
+        metrics=reporting.metrics,
+        events=reporting.events,
+        save=save,
+        callbacks=[
+            *_own_callbacks(config, run, inbox, module, store, samples, reporting),
+            *(selected.build() for selected in config.callback),
+            *_plugin_events(hooks, config, run, reporting),
+        ],
+        report=reporting.failure,
+        step=step,
+        tokens=int(meta["tokens"]) if meta else 0,
+    )
+    if meta:
+        trainer.callbacks.load_state(meta["callbacks"])
+    return Prepared(trainer, run, store, reporting)
+
+
+def _take_up(
+    config: RunConfig, registry: Registry, module: TrainModule, data: TrainingData, checkpoint: Path | None
+) -> tuple[dict[str, Any] | None, dict[str, str]]:
+    """Load what the module goes on from; a checkpoint's meta.json, if it is one, and where imported weights came from."""
+    if checkpoint is not None:
+        meta = read_meta(checkpoint)
+        restore_checkpoint(checkpoint, module, meta)
+        return meta, meta.get("imported", {})
+    if config.train.init_from is None:
+        return None, {}
+    return None, take_weights(module, config.train.init_from, registry, data.tokenizer_path)
+
+
+def _own_callbacks(
+    config: RunConfig,
+    run: RunDirectory,
+    inbox: ControlInbox | None,
+    module: TrainModule,
+    store: CheckpointStore,
+    samples: SampleCallback | None,
+    reporting: Reporting,
+) -> list[Callback]:
+    """What every run has; `CallbackList` puts them in the order of their priorities."""
+    settings, world, narration = module.settings, module.world, reporting.narration
     signals, evaluation = SignalCallback(), EvaluationCallback(settings)
-    logged = MetricsCallback(settings, Utilisation.of(config, device, world.size) if world.is_main else None)
+    logged = MetricsCallback(settings, Utilisation.of(config, module.device, world.size) if world.is_main else None)
     checkpoints = CheckpointCallback(
         store, settings, keep_last=config.checkpoint.keep_last, evaluation=evaluation, warn=narration.warn
     )
@@ -175,45 +224,14 @@ def prepare(
         status=reporting.status,
         say=narration.say,
     )
-
-    def save(trainer: Trainer) -> None:
-        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), events.attempt, origin)
-        name = step_name(trainer.step)
-        if not world.is_main:
-            return
-        metrics.sync()  # what a checkpoint stands on must be on the disk before it
-        events.sync()
-        store.write(name, lambda folder: write_checkpoint(folder, module, saved, data.tokenizer_path))
-        events.write("checkpoint", step=trainer.step, name=name)
-
-    trainer = Trainer(
-        module,
-        PrefetchLoader(plan, start_step=step, rank=world.rank),
-        held_out=data.held_out(),
-        metrics=metrics,
-        events=events,
-        save=save,
-        callbacks=[
-            signals,
-            logged,
-            SkippedStepsCallback(config.train.max_skipped_steps),
-            evaluation,
-            *([samples] if samples else []),
-            checkpoints,
-            control,
-            *_time_limit(config, run),
-            *reporting.callbacks,
-            *reporting.monitor(config.monitor, run, logged),
-            *_configured_callbacks(config),
-            *_plugin_events(hooks, config, run, reporting),
-        ],
-        report=reporting.failure,
-        step=step,
-        tokens=int(meta["tokens"]) if meta else 0,
-    )
-    if meta:
-        trainer.callbacks.load_state(meta["callbacks"])
-    return Prepared(trainer, run, store, reporting)
+    skipped = SkippedStepsCallback(config.train.max_skipped_steps)
+    each = [signals, logged, skipped, evaluation, samples, checkpoints, control]
+    return [
+        *(callback for callback in each if callback is not None),
+        *_time_limit(config, run),
+        *reporting.callbacks,
+        *reporting.monitor(config.monitor, run, logged),
+    ]
 
 
 @dataclass(frozen=True)
@@ -323,7 +341,3 @@ def _plugin_events(
         return []
     facts = RunFacts(run.path.absolute(), run.name, reporting.events.attempt, config.to_dict())
     return [PluginEventsCallback(hooks, facts, reporting.failure)]
-
-
-def _configured_callbacks(config: RunConfig) -> list[Callback]:
-    return [selected.build() for selected in config.callback]

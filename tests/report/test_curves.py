@@ -77,3 +77,13 @@ def test_a_long_fall_is_left_out_and_said() -> None:
     assert "are left out" in loss.note
     slow = [{"step": step, "train/loss": 11 - step / 250} for step in range(1, 2000)]
     assert charts(slow, {})[0].series[0].points[0][0] == 1
+
+
+def test_shares_are_not_drawn_among_losses() -> None:
+    records = [
+        {"step": step, "train/loss": 5.0, "train/total_loss": 4.0, "train/tokens_kept": 0.6, "train/mfu": 0.41}
+        for step in (1, 2)
+    ]
+    found = {chart.title: [series.name for series in chart.series] for chart in charts(records, {})}
+    assert found["Terms of the loss"] == ["total loss"]
+    assert "Tokens learned from" in found and "Share of the device's peak" in found

@@ -202,6 +202,17 @@ class Backwards(Files):
         return iter([*super().documents()][::-1])
 
 
+@mutant("source", "documents_are_what_its_files_hold", yields="documents", **FOLDER)
+class RefusesTabs(Files):
+    """Does not read what its own example holds."""
+
+    def documents(self) -> Iterator[Document]:
+        for document in super().documents():
+            if b"\t" in document.data[:]:
+                raise UsageError(f"{document.name}: has a tab")
+            yield document
+
+
 @mutant("source", "files_that_are_gone_are_refused", yields="documents", **FOLDER)
 class FindsNothing(Files):
     """Takes a folder that is not there for an empty one."""

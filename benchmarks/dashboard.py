@@ -3,6 +3,7 @@
     pip install textual-plotext textual-plot       (both optional; what is missing is left out)
     python benchmarks/dashboard.py [--rounds 9]
     python benchmarks/dashboard.py --only screen   (first paint with 200 runs; four charts of 100,000 points at 4 Hz; idle)
+    python benchmarks/dashboard.py --only compare  (seven runs over each other)
 
 A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
 headless, 160 x 45 cells. Times are CPU time of the process, medians over rounds in which all take turns. The others
@@ -206,13 +207,17 @@ class Terminal:
                 self.seen += os.read(self._descriptor, 1 << 16)
         return perf_counter() - self.started
 
+    def press(self, keys: bytes) -> None:
+        """Type."""
+        os.write(self._descriptor, keys)
+
     @property
     def cpu(self) -> float:
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
-        os.write(self._descriptor, b"q")
+        self.press(b"q")
         self.read(5.0, until=b"\x1b[?1049l")
         os.close(self._descriptor)
         os.waitpid(self.pid, 0)
@@ -251,15 +256,51 @@ def screens(rounds: int, seconds: float) -> None:
         terminal.close()
 
 
+def comparison(n_records: int, seconds: float) -> None:
+    """Seven runs over each other: reading them, idle, and with one that grows."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [make_run(Path(folder), f"run-{number}", n_records=n_records) for number in range(7)]
+        terminal = Terminal("--runs-dir", folder)
+        terminal.read(30.0, until=b"run-6")
+        terminal.read(2.0)
+        terminal.press(b" " * 7)
+        terminal.read(2.0)
+        before = terminal.cpu
+        terminal.press(b"C")
+        terminal.read(30.0, until=b"gradient")
+        busy = 1.0
+        while busy > 0.4:  # it still reads
+            last = terminal.cpu
+            terminal.read(5.0)
+            busy = terminal.cpu - last
+        print(
+            f"| seven runs of {n_records:,} records compared: read and drawn | {terminal.cpu - before:.1f} s of CPU |"
+        )
+        before = terminal.cpu
+        terminal.read(seconds)
+        print(f"| idle | {100 * (terminal.cpu - before) / seconds:.1f} % of a core |")
+        noise, log, before = random.Random(3), MetricsLog(runs[0].metrics, 1), terminal.cpu
+        for number in range(1, int(4 * seconds) + 1):
+            log.write(step=n_records + number, tokens=n_records + number, values=record(n_records, noise))
+            terminal.read(0.25)
+        log.close()
+        print(f"| one of them grows, a record at 4 Hz | {100 * (terminal.cpu - before) / seconds:.1f} % of a core |")
+        terminal.press(b"\x1b")
+        terminal.read(1.0)
+        terminal.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", choices=("charts", "screen"))
+    parser.add_argument("--only", choices=("charts", "screen", "compare"))
     arguments = parser.parse_args()
-    if arguments.only != "screen":
+    if arguments.only in (None, "charts"):
         charts(arguments.rounds)
-    if arguments.only != "charts":
+    if arguments.only in (None, "screen"):
         screens(min(arguments.rounds, 3), 10.0)
+    if arguments.only in (None, "compare"):
+        comparison(20_000, 10.0)
 
 
 def charts(rounds: int) -> None:

@@ -25,7 +25,7 @@ EVERY_SECONDS = 1.0
 LATE_SECONDS = 5.0
 """A call that takes longer is told of."""
 MOST_LINES = 1000
-LONGEST_LINE = 1000
+LONGEST_LINE = 400
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def test_plugins_that_failed_say_why(tmp_path: Path, installed: None, size: tupl
         await search(pilot, "broken")
         await until(lambda: "✗ failed" in text_of(app), pilot.pause)
         assert "plugin-broken 0.3" in page(screen) and "ImportError: needs [b]fancy[/b]␛[2J" in page(screen)
+        assert "NANOCHAT_DISABLE_PLUGINS=broken leaves it out" in page(screen)
         await pilot.press("escape")
         await search(pilot, "old")
         await until(lambda: "✗ incompatible" in text_of(app), pilot.pause)

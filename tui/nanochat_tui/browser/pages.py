@@ -74,6 +74,10 @@ def plugin_page(plugin: Row, components: Sequence[Row]) -> RenderableType:
     parts: list[RenderableType] = [head, _facts(facts)]
     if plugin["reason"]:
         parts.append(Text(f"\n{printable(plugin['reason'])}", colour))
+    if state not in ("ok", "disabled"):
+        name = printable(plugin["name"])
+        more = f"`nanochat plugins check {name}` says more; NANOCHAT_DISABLE_PLUGINS={name} leaves it out"
+        parts.append(Text(more, palette().faint))
     if plugin["heavy"]:
         heavy = " and ".join(plugin["heavy"])
         parts.append(Text(f"\n! it imports {heavy}, and every command waits for that", palette().alert))

@@ -130,6 +130,8 @@ class ChatScreen(DashboardScreen):
             self._changed.add(len(self.talk.turns) - 1)
             if kind == "begin":
                 self._settings = {**self._settings, "seed": event["seed"] + 1}  # the next text's
+            elif kind == "text":
+                return  # hundreds a second: what they change is drawn when its time has come
         self._headings()
 
     def _refused(self, event: Event) -> None:

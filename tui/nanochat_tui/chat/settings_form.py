@@ -47,7 +47,7 @@ class SettingsForm(ModalScreen[None]):
             for name, value in self.values.items():
                 with Horizontal(classes="row"):
                     yield Label(name, markup=False)
-                    yield Input(written(value), name=name, select_on_focus=False)
+                    yield Input(written(value), name=name)  # selected on focus: what is typed takes its place
             yield Static(id="explained", markup=False)
             yield Static("enter: take them    ↑ ↓: another    esc: as they were", classes="hint", markup=False)
 

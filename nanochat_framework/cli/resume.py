@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,17 @@ def resume(
     """Resume a run by name or path; the path of one of its checkpoints names both. It may be its turn only after others."""
     from nanochat_framework.cli.common import load_host, process_count
 
+    turn: AbstractContextManager[None] = nullcontext()
     if before is not None:
         from nanochat_framework.runs.directory import default_runs_dir, find_to_resume
-        from nanochat_framework.runs.queue import wait_for_turn
+        from nanochat_framework.runs.queue import in_turn
 
-        wait_for_turn(find_to_resume(target, runs_dir or default_runs_dir())[0], before)
-    from nanochat_framework.training.launch import go_on  # imports torch, which nobody needs while waiting
+        turn = in_turn(find_to_resume(target, runs_dir or default_runs_dir())[0], before)
+    with turn:
+        from nanochat_framework.training.launch import go_on  # imports torch, which nobody needs while waiting
 
-    return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=process_count(nproc))
+        n = process_count(nproc)
+        return go_on(target, load_host(), runs_dir=runs_dir, checkpoint=checkpoint, quiet=quiet, nproc=n)
 
 
 def detach(run: RunDirectory, options: Sequence[str], before: Sequence[RunDirectory] | None = None) -> int:

@@ -89,6 +89,22 @@ def wait_for_turn(run: RunDirectory, before: Sequence[RunDirectory]) -> None:
             waiting.close()
 
 
+@contextmanager
+def in_turn(run: RunDirectory, before: Sequence[RunDirectory]) -> Iterator[None]:
+    """The block, when it is the run's turn. What keeps the training from beginning there is told in the run's status.
+
+    Raises as `wait_for_turn` does.
+    """
+    wait_for_turn(run, before)
+    try:
+        yield
+    except NanochatError as error:
+        status = StatusFile(run.status)
+        if status.status.state == "starting":  # nobody is at the terminal any more who could read it there
+            status.update(state="failed", error=(str(error).splitlines() or [""])[0])
+        raise
+
+
 class _Waiting:
     """A run in the queue."""
 

@@ -11,11 +11,14 @@ import pytest
 import tomli_w
 
 from nanochat_framework.cli import main
+from nanochat_framework.config.load import load_config
+from nanochat_framework.plugins import load_plugins
 from nanochat_framework.runs.control import Request
 from nanochat_framework.runs.controller import PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.status import StatusFile, liveness, read_status
+from nanochat_framework.training.new_run import new_run
 from tests.conftest import tiny_dict
 
 LIMIT_S = 180.0
@@ -60,6 +63,19 @@ def test_with_nothing_before_it_a_queued_run_trains_at_once(tmp_path: Path, conf
     assert state(RunDirectory(runs / "a")) == "finished"
     assert main(["train", config, "--runs-dir", str(runs), "--run", "b", "--after", "a", "--quiet"]) == 0
     assert state(RunDirectory(runs / "b")) == "finished"
+
+
+def test_what_keeps_it_from_beginning_is_in_its_status(tmp_path: Path, config: str) -> None:
+    runs = tmp_path / "runs"
+    loaded = load_config(config, registry=load_plugins().registry)
+    run = new_run(loaded, loaded.config, runs, "a")
+    run.config_resolved.write_text("{}")
+    other = new_run(loaded, loaded.config, runs, "b")
+    StatusFile(other.status).update(state="finished")
+    assert main(["resume", "a", "--after", "b", "--runs-dir", str(runs)]) == 2
+    status = read_status(run.status)
+    assert status is not None and status.state == "failed"
+    assert "the section [data] is missing" in str(status.error)
 
 
 @pytest.mark.slow

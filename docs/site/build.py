@@ -2,9 +2,9 @@
 
     python docs/site/build.py [--output DIR]
 
-The pages are copied as they stand, in the repository's own layout, so the links between them need no rewriting; the README is
-the first page. Links to files that are no pages (a preset, a schema) take the file along; links to folders and to code become
-plain text.
+The pages are copied as they stand, but for the tags of code blocks, in the repository's own layout, so the links between them
+need no rewriting; the README is the first page. Links to files that are no pages (a preset, a schema) take the file along;
+links to folders and to code become plain text.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ import reference  # noqa: E402  (stands beside this file)
 
 from nanochat_framework.plugins import load_plugins  # noqa: E402
 
+TAG = re.compile(r"^( *```\w+) .+$", re.MULTILINE)
+"""What follows the language of a block is for our tests; the builder takes such a line for no beginning of a block."""
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 OWN_PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
 """Pages at the top of the repository that stand in the site, where they are there; README.md is its first page."""
@@ -41,7 +43,7 @@ def stage(source: Path) -> dict[str, list[str]]:
         _write(source / "docs" / "reference" / name, text)
     for path in _pages():
         target = source / ("index.md" if path.name == "README.md" else path.relative_to(REPOSITORY))
-        _write(target, _with_links(path, source))
+        _write(target, _as_page(path, source))
     for folder, title in (("docs/decisions", "Decisions"), ("benchmarks/results", "Measurements")):
         _write(source / folder / "index.md", _contents(source / folder, title))
     return _parts(list(made))
@@ -54,8 +56,8 @@ def _pages() -> list[Path]:
     return [path for path in found if path.exists()]
 
 
-def _with_links(path: Path, source: Path) -> str:
-    """The page's text; what it links to and is no page is copied or, for folders and code, no link any more."""
+def _as_page(path: Path, source: Path) -> str:
+    """The page's text without the tags of its blocks. Files that it links to are copied; folders and code are plain text."""
     pages = set(_pages())
 
     def replaced(match: re.Match[str]) -> str:
@@ -74,7 +76,7 @@ def _with_links(path: Path, source: Path) -> str:
             return match.group()
         return text
 
-    return LINK.sub(replaced, path.read_text(encoding="utf-8"))
+    return TAG.sub(r"\1", LINK.sub(replaced, path.read_text(encoding="utf-8")))
 
 
 def _contents(folder: Path, title: str) -> str:

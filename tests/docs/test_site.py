@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +75,8 @@ def test_the_build_is_strict(
     assert builder.build(output, work) == 0, capfd.readouterr()
     assert (output / "docs" / "tutorial.html").is_file()
     assert "momentum" in (output / "docs" / "reference" / "optimizer.html").read_text()
+    for page in output.rglob("*.html"):
+        assert "```" not in re.sub(r"<[^>]+>", "", page.read_text()), f"{page.name}: a block is shown as text"
     for bad in ("[x](gone.md)", "[x](training.md#no-such-heading)"):
         page = work / "pages" / "docs" / "tutorial.md"
         before = page.read_text()

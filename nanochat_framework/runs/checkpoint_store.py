@@ -174,9 +174,10 @@ class CheckpointStore:
             raise NanochatError(f"{name}: is never pruned; keep a step checkpoint")
         try:
             if kept:
-                write_atomic(folder / KEEP, b"")
+                (folder / KEEP).touch()  # and no other name: a training may be linking this folder's files
             else:
                 (folder / KEEP).unlink(missing_ok=True)
+            sync_folder(folder)
         except (FileNotFoundError, NotADirectoryError):
             raise NanochatError(f"{folder}: there is no such checkpoint") from None
 

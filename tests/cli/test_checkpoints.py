@@ -84,6 +84,9 @@ def test_verify_reads_every_byte(run: RunDirectory, capsys: pytest.CaptureFixtur
 def test_keep_and_unkeep(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     output(capsys, "keep", run.path, 100, step_name(200))
     assert [each["kept"] for each in listed(capsys, run).values()] == [True, True, False, False]
+    assert main(["runs", "show", str(run.path), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)["checkpoints"]
+    assert [each.get("kept", False) for each in shown] == [True, True, False, False]
     assert "step_00000100 is kept" in output(capsys, "rm", run.path, "100", "--yes", code=2)
     assert CheckpointStore(run.checkpoints).prune(1) == []
     output(capsys, "unkeep", run.path, "100")

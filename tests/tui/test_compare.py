@@ -23,7 +23,9 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.compare.marks import MOST, Marks
 from nanochat_tui.compare.screen import CompareScreen
 from nanochat_tui.compare.texts import last_common_step
+from nanochat_tui.feed import RunFeed
 from nanochat_tui.palette import SIGNS, palette
+from nanochat_tui.run_screen import RunScreen
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 from tests.tui.test_picture import series
 
@@ -226,3 +228,26 @@ def test_signs_on_lines_where_there_are_no_colours() -> None:
     assert len(SIGNS) == len(palette().curves)
     plain = draw(curves, 60, 12, View(legend="signs"), title="x")
     assert plain.text().count("◆") == 1
+
+
+def test_looks_that_catch_up_do_not_pile_up(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often a screen looks while there is more to read, one further look waits."""
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        screens = [await compare_all(app, pilot)]
+        app.open_run(RunDirectory(runs / "a"))
+        await until(lambda: isinstance(app.screen, RunScreen) and "gradient norm" in text_of(app), pilot.pause)
+        monkeypatch.setattr(RunFeed, "poll", lambda self: True)
+        for screen in (app.screen, *screens):
+            assert isinstance(screen, RunScreen | CompareScreen)
+            waiting: list[Any] = []
+            monkeypatch.setattr(type(screen), "is_current", True)
+            monkeypatch.setattr(screen, "set_timer", lambda *given, waiting=waiting: waiting.append(given))
+            screen._catching_up = False
+            for _ in range(5):
+                screen.look()
+            assert len(waiting) == 1
+            waiting[0][1]()
+            assert len(waiting) == 2, "that one looks, and asks for the next"
+
+    drive(runs, act)

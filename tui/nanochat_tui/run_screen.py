@@ -47,6 +47,7 @@ class RunScreen(ChartScreen, SteeringScreen):
         super().__init__()
         self.run = run
         self.seconds = seconds
+        self._catching_up = False
         self.feed = RunFeed(run)
         self._memory, layout = memory, memory.layout
         known = [key.action for key in KEYS if "run" in key.where and key.name != "tab_panels"]
@@ -109,8 +110,14 @@ class RunScreen(ChartScreen, SteeringScreen):
         self._headings()
         self._tabs()
         self._remember()
-        if more:
-            self.set_timer(CATCH_UP_SECONDS, self.look)
+        if more and not self._catching_up:
+            self._catching_up = True
+            self.set_timer(CATCH_UP_SECONDS, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Look again at once; one such look waits at a time, however often the screen looks by the clock."""
+        self._catching_up = False
+        self.look()
 
     def _remember(self) -> None:
         charts = self.query_one("#charts-grid", ChartGrid)

@@ -51,6 +51,7 @@ class CompareScreen(ChartScreen):
         super().__init__()
         self.runs = [Compared(RunFeed(run), place) for run, place in runs]
         self.seconds = seconds
+        self._catching_up = False
         self.store = JointStore(self.runs)
         self._next = 0
         self._drawn = 0.0
@@ -119,8 +120,14 @@ class CompareScreen(ChartScreen):
         self._headings()
         if not self.charts_in_sight() or time.monotonic() - self._drawn > DRAW_SECONDS:
             self._tabs()
-        if more:
-            self.set_timer(CATCH_UP_SECONDS, self.look)
+        if more and not self._catching_up:
+            self._catching_up = True
+            self.set_timer(CATCH_UP_SECONDS, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Look again at once; one such look waits at a time, however often the screen looks by the clock."""
+        self._catching_up = False
+        self.look()
 
     def _read(self) -> bool:
         """Poll the runs in turn for as long as a look may take; whether there is more."""

@@ -161,7 +161,7 @@ def test_from_match_to_match_among_all_lines(run: RunDirectory) -> None:
 
 
 def test_lines_as_programs_write_them() -> None:
-    assert clean("\x1b[1;32mgreen\x1b[0m\ta\x00b") == "green   a·b"
+    assert clean("\x1b[1;32mgreen\x1b[0m\ta\x00b") == "green   a␀b"
     assert clean("10 %\r50 %\r100 %\r") == "100 %"
     assert len(clean("x" * 10**6)) == LONGEST
 

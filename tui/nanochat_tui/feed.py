@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,12 @@ from nanochat_framework.runs.metrics import KEYS
 from nanochat_framework.runs.status import LIVE_STATES
 from nanochat_framework.runs.summary import RunSummary, summarize
 from nanochat_tui.charts.series import Axis, Series
+from nanochat_tui.formats import clock
 
 CHUNK_BYTES = 1 << 17
 """So much is read at a time, so that the screen answers while a long file is read."""
+LARGEST = 2**50
+"""No step, number of tokens or time is greater; halves are still told apart there."""
 KEPT_LINES = 5000
 """Lines of the log that are kept, the newest."""
 
@@ -52,7 +53,7 @@ class MetricStore:
         """Take in records; one of an attempt whose event is lost opens it at the step before its own."""
         for record in records:
             attempt, step = record.get("attempt"), record.get("step")
-            if not is_count(attempt) or not is_count(step):
+            if not is_count(attempt) or not is_count(step) or step > LARGEST:
                 continue
             if attempt not in self._begins:
                 self.opened(attempt, step - 1)
@@ -80,7 +81,8 @@ class MetricStore:
 
 
 def _finite(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+    """A place on an axis; 0 for what can be none."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= LARGEST else 0.0
 
 
 class RunFeed:
@@ -177,15 +179,13 @@ _MAY_BE_LOST = (*LIVE_STATES, "queued", "lost")
 
 def event_line(event: Mapping[str, Any]) -> str:
     """An event as a line: when, after which step, what, and its facts."""
-    at = event.get("time")
-    clock = time.strftime("%m-%d %H:%M:%S", time.localtime(at)) if isinstance(at, int | float) else "-"
     kind = str(event.get("kind"))
     sign = {"alert": "! ", "failed": "✗ ", "finished": "✓ "}.get(kind, "")
     rest = {
         k: v for k, v in event.items() if k not in ("time", "attempt", "kind", "step", "id", "by") and v is not None
     }
     facts = "  ".join(f"{key} {_fact(value)}" for key, value in rest.items())
-    return f"{clock}  {event.get('step', ''):>8}  {sign}{kind:<13} {facts}".rstrip()
+    return f"{clock(event.get('time'))}  {event.get('step', '')!s:>8}  {sign}{kind:<13} {facts}".rstrip()
 
 
 def _fact(value: Any) -> str:

@@ -30,6 +30,16 @@ def decimals(value: float | None, count: int = 4) -> str:
     return f"{value:.{count}f}" if math.isfinite(value) else short(value)
 
 
+def clock(at: Any) -> str:
+    """Day and time of a moment in seconds since 1970; `-` for what is none, as files may hold anything."""
+    if at is None:
+        return "-"
+    try:
+        return time.strftime("%m-%d %H:%M:%S", time.localtime(at))
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "-"
+
+
 def state(summary: RunSummary) -> str:
     """Sign and word."""
     return f"{sign(summary.state)[0]} {summary.state}"

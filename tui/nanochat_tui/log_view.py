@@ -13,6 +13,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from nanochat_tui.printable import printable
+
 LONGEST = 10_000
 """Characters of a line that are shown."""
 MOST_LINES = 10_000
@@ -23,8 +25,7 @@ _MATCH, _HERE = Style(underline=True, bold=True), Style(reverse=True, bold=True)
 def clean(line: str) -> str:
     """A line as it can be shown: no escape sequences, of several states of a progress bar the last, no control signs."""
     line = _ESCAPES.sub("", line[: 2 * LONGEST])
-    line = line.rstrip("\r").rpartition("\r")[2].expandtabs(8)
-    shown = line if line.isprintable() else "".join(c if c.isprintable() else "·" for c in line)
+    shown = printable(line.rstrip("\r").rpartition("\r")[2].expandtabs(8))
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
 
 

@@ -194,7 +194,7 @@ class RunScreen(ChartScreen, SteeringScreen):
         if not self.feed.samples:
             text.append("No samples. [sample] in the configuration asks for them.")
         for sample in reversed(self.feed.samples[-N_SAMPLES:]):
-            text.append(f"step {sample.get('step'):,}\n", "dim")
+            text.append(printable(f"step {sample.get('step')}\n"), "dim")
             text.append(printable(str(sample.get("prompt", ""))), "bold")
             text.append(printable(f"{sample.get('text', '')}\n\n"))
         return text

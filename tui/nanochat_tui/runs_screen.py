@@ -25,6 +25,7 @@ from nanochat_tui.keys import bindings, hint
 from nanochat_tui.launch.pick import PickScreen
 from nanochat_tui.layout import Memory
 from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
+from nanochat_tui.printable import printable
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.watch import FIELDS, RunsWatch
 
@@ -187,7 +188,7 @@ class RunsScreen(SteeringScreen):
                 if self.listing.runs
                 else f"No runs yet. {hint('new')} starts one."
             )
-            nothing.update(why)
+            nothing.update(printable(self.listing.problem) or why)
 
     def selected_path(self) -> str | None:
         """The folder of the run under the cursor."""

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from nanochat_framework.cli.options import read_options
-from nanochat_framework.errors import UsageError
+from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.control import SETTABLE, checked_settings
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_status
@@ -36,7 +36,7 @@ class SteeringScreen(DashboardScreen):
             return
         try:
             answer = self.dashboard.requests.ask(run, command, arguments)
-        except UsageError as error:
+        except NanochatError as error:
             answer = Answer(str(error), False)
         if answer is not None:
             self.tell(answer)

@@ -27,13 +27,15 @@ class RunsWatch:
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
         self.runs: list[RunSummary] = []
+        self.problem = ""
+        """Why the folder cannot be read, if it cannot; one that does not exist has no runs yet."""
         self._seen: dict[str, tuple[_Marks, RunSummary]] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
 
     def poll(self) -> bool:
         """Look again; whether anything is different. A run that cannot be read is left out."""
         now, seen = time.time(), {}
-        for run in RunDirectory.all(self.runs_dir):
+        for run in self._folders():
             marks = tuple(_mark(file) for file in (run.status, run.tags, run.run_json))
             known = self._seen.get(run.name)
             try:
@@ -46,6 +48,17 @@ class RunsWatch:
         different = runs != self.runs
         self._seen, self.runs = seen, runs
         return different
+
+    def _folders(self) -> list[RunDirectory]:
+        self.problem = ""
+        try:
+            os.scandir(self.runs_dir).close()
+            return RunDirectory.all(self.runs_dir)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problem = f"{self.runs_dir}: cannot be read ({error.strerror})"
+            return []
 
     def matching(self, wanted: Filter | None) -> list[RunSummary]:
         """Runs that a filter means; all without one."""

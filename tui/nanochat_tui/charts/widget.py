@@ -121,10 +121,37 @@ class Chart(Widget, can_focus=True):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """The cursor follows the mouse."""
-        place = self._picture.place(event.x)
+        self._to(event.x)
+
+    def _to(self, x: int) -> None:
+        place = self._picture.place(x)
         if place is not None and place != self.view.cursor:
             self.view.cursor = place
             self.post_message(self.Viewed())
+
+    def on_click(self, event: events.Click) -> None:
+        """To the mouse, on terminals that tell of clicks and of no movement."""
+        self._to(event.x)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """See less, around the mouse."""
+        self._zoom(event, ZOOM_STEP)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """See more."""
+        self._zoom(event, 1 / ZOOM_STEP)
+
+    def _zoom(self, event: events.MouseEvent, factor: float) -> None:
+        """Where there is something to scroll the wheel scrolls, unless ctrl, alt or shift is held."""
+        parent, span = self.parent, self._span() or self._picture.span
+        scrolls = isinstance(parent, Widget) and parent.max_scroll_y > 0
+        if span[1] <= span[0] or (scrolls and not (event.ctrl or event.meta or event.shift)):
+            return
+        event.stop()
+        event.prevent_default()
+        self._to(event.x)
+        self.view.scale(factor, span)
+        self.post_message(self.Viewed())
 
     def on_leave(self) -> None:
         """No cursor where there is no mouse."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from nanochat_framework.runs.directory import RunDirectory
+from nanochat_tui.formats import clock
 from nanochat_tui.palette import palette
+from nanochat_tui.printable import printable
 
 MOST_ALERTS = 20
 """So many are listed, the newest; all of them stand among the events."""
@@ -55,19 +56,14 @@ def described(events: Iterable[Mapping[str, Any]], section: Mapping[str, Any]) -
             table.add_row(Text(kind), Text(rule(kind, section), "dim"))
         return Group(Text("no alerts; watched is", "bold"), table)
     for event in reversed(alerts[-MOST_ALERTS:]):
-        kind, step = str(event.get("alert", "alert")), event.get("step")
-        said = Text(" ".join(str(event.get("message", "")).split()))
+        kind, step = printable(str(event.get("alert", "alert"))), event.get("step")
+        said = Text(printable(" ".join(str(event.get("message", "")).split())))
         if words := rule(kind, section):
             said.append(f"\nrule: {words}", "dim")
         table.add_row(
-            _clock(event.get("time")), Text(f"step {'-' if step is None else step}"), Text(kind, palette().alert), said
+            clock(event.get("time")),
+            Text(printable(f"step {'-' if step is None else step}")),
+            Text(kind, palette().alert),
+            said,
         )
     return Group(Text(f"! {len(alerts)} alert{'s' * (len(alerts) != 1)}", f"bold {palette().alert}"), table)
-
-
-def _clock(at: Any) -> str:
-    """A time of a file, which may hold anything."""
-    try:
-        return time.strftime("%m-%d %H:%M:%S", time.localtime(at))
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "-"

@@ -2,7 +2,8 @@
 
     pip install textual-plotext textual-plot       (both optional; what is missing is left out)
     python benchmarks/dashboard.py [--rounds 9]
-    python benchmarks/dashboard.py --only screen   (first paint with 200 runs; four charts of 100,000 points at 4 Hz; idle)
+    python benchmarks/dashboard.py --only screen   (first paint; four charts of 100,000 points at 4 Hz; idle; memory)
+    python benchmarks/dashboard.py --only watched --data data   (a CPU training that is watched beside one that is not)
     python benchmarks/dashboard.py --only compare  (seven runs over each other)
 
 A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
@@ -22,11 +23,14 @@ import os
 import pty
 import random
 import select
+import signal
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
@@ -37,7 +41,7 @@ from textual.widget import Widget
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import MetricsLog
-from nanochat_framework.runs.status import StatusFile
+from nanochat_framework.runs.status import StatusFile, read_status
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
@@ -195,6 +199,7 @@ class Terminal:
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
             environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+            environment |= {"XDG_STATE_HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}  # ours, and nothing remembered
             os.execve(sys.executable, [sys.executable, "-m", "nanochat_framework", "tui", *arguments], environment)
         fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.seen = b""
@@ -236,6 +241,7 @@ def screens(rounds: int, seconds: float) -> None:
             cpus.append(terminal.cpu)
             terminal.close()
         print(f"| first paint, 200 runs | {statistics.median(walls):.2f} s, {statistics.median(cpus):.2f} s of CPU |")
+        million(Path(folder, "million"), rounds)
         big = make_run(Path(folder, "big"), "big", n_records=100_000)
         terminal = Terminal(str(big.path))
         terminal.read(60.0, until=b"gradient")
@@ -253,6 +259,7 @@ def screens(rounds: int, seconds: float) -> None:
             f"| four charts of 100,000 points, a new record at 4 Hz | {load:.1f} % of a core, "
             f"{(len(terminal.seen) - drawn) / seconds / 1024:.0f} KiB/s to the terminal |"
         )
+        print(f"| the same, peak memory | {terminal.peak_memory:.0f} MB |")
         terminal.close()
 
 
@@ -288,6 +295,73 @@ def comparison(n_records: int, seconds: float) -> None:
         terminal.press(b"\x1b")
         terminal.read(1.0)
         terminal.close()
+
+
+def million(folder: Path, rounds: int) -> None:
+    """First paint of a folder of 200 runs, one of them with a million records, and of that run's charts."""
+    for number in range(199):
+        make_run(folder, f"run-{number:04d}")
+    run = make_run(folder, "million", n_records=1_000_000)
+    for name, arguments, wanted in (
+        ("200 runs, one of a million records", ["--runs-dir", str(folder)], b"run-0198"),
+        ("charts of a run of a million records", [str(run.path)], b"gradient norm"),
+    ):
+        walls, cpus = [], []
+        for _ in range(rounds):
+            terminal = Terminal(*arguments)
+            walls.append(terminal.read(60.0, until=wanted))
+            cpus.append(terminal.cpu)
+            terminal.close()
+        print(f"| first paint, {name} | {statistics.median(walls):.2f} s, {statistics.median(cpus):.2f} s of CPU |")
+    terminal = Terminal(str(run.path))
+    terminal.read(60.0, until=b"gradient norm")
+    while (before := terminal.cpu) >= 0 and terminal.read(2.0) and terminal.cpu - before > 0.5:
+        pass  # it reads on in the background
+    print(f"| a run of a million records, all read: peak memory | {terminal.peak_memory:.0f} MB |")
+    terminal.close()
+
+
+def watched(data: Path, rounds: int, seconds: float) -> None:
+    """Steps that a CPU training takes in `seconds`, in turns with a dashboard at its charts and without; the ratio's median."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["train", "tiny-cpu", "--runs-dir", folder, "--run", "watched", "--detach"]
+        settings = ["train.steps=1000000", "train.log_every=1", f"data.folder={data.absolute()}"]
+        words = [word for setting in settings for word in ("--set", setting)]
+        subprocess.run([sys.executable, "-m", "nanochat_framework", *arguments, *words], check=True, cwd=data.parent)
+        run = RunDirectory(Path(folder, "watched"))
+        try:
+            while (status := read_status(run.status)) is None or status.step < 20:
+                time.sleep(1.0)
+            ratios = []
+            for number in range(rounds):
+                with_it, without = (
+                    steps_in(run, seconds, on) for on in ((True, False) if number % 2 else (False, True))
+                )
+                if number % 2 == 0:
+                    with_it, without = without, with_it
+                ratios.append(without / with_it - 1)
+            slower = 100 * statistics.median(ratios)
+            spread = 100 * (max(ratios) - min(ratios)) / 2
+            print(
+                f"| a CPU training that is watched at 4 Hz | {slower:.1f} % slower (± {spread:.1f}, {rounds} turns) |"
+            )
+        finally:
+            found = read_status(run.status)
+            if found is not None and found.pid:
+                os.kill(found.pid, signal.SIGTERM)
+
+
+def steps_in(run: RunDirectory, seconds: float, on: bool) -> float:
+    """Steps a second over some seconds, with a dashboard open or not."""
+    terminal = Terminal(str(run.path)) if on else None
+    time.sleep(3.0) if terminal is None else terminal.read(3.0)
+    before, began = read_status(run.status), perf_counter()
+    time.sleep(seconds) if terminal is None else terminal.read(seconds)
+    after, ended = read_status(run.status), perf_counter()
+    if terminal is not None:
+        terminal.close()
+    assert before is not None and after is not None
+    return max(after.step - before.step, 1) / (ended - began)
 
 
 def main() -> None:

@@ -189,3 +189,13 @@ def test_values_that_do_not_fit_go_from_the_end() -> None:
         "  2.002",
         "line.0",
     )
+
+
+def test_no_spike_is_lost_where_columns_are_groups() -> None:
+    """A hundred thousand points in fifty cells: each of some spikes, wherever it lies, reaches the top of the chart."""
+    for place in (0, 15, 16, 999, 50_001, 99_984, 99_999):
+        one = Series()
+        for step in range(100_000):
+            one.put(step, step, step, 100.0 if step == place else 1.0)
+        top = draw([Curve(one, "a")], 60, 12, View(), title="x").text().splitlines()[1]
+        assert any("⠀" < sign <= "⣿" for sign in top), place

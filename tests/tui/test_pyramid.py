@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf, isfinite, nan
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,3 +49,19 @@ def test_a_long_series_has_the_levels_that_make_it_cheap() -> None:
     pyramid = built([float(value % 1013) for value in range(FAN_OUT**4)])
     assert [len(level) for level in pyramid._levels] == [FAN_OUT**3, FAN_OUT**2, FAN_OUT, 1]
     assert pyramid.extent(7, FAN_OUT**4 - 7) == Extent(0.0, 1012.0, False)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 4095, 4096, 10**6])
+def test_groups_for_a_stretch_of_that_many_values(count: int) -> None:
+    pyramid = MinMaxPyramid()
+    values = [float((7919 * n) % 10007) for n in range(70_000)]
+    for value in values:
+        pyramid.append(value)
+    found = pyramid.groups(count)
+    if count < FAN_OUT * FAN_OUT:
+        assert found is None
+        return
+    assert found is not None
+    size, groups = found
+    assert count >= size * FAN_OUT and len(groups) == len(values) // size
+    assert groups.extent(1, 3) == (min(values[size : 3 * size]), max(values[size : 3 * size]), False)

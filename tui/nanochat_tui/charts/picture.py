@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -93,10 +93,16 @@ class _Scale:
 
     def row(self, value: float) -> float:
         """Row of dots, 0 on top."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, value = math.log10(low), math.log10(high), math.log10(max(value, self.low))
-        return (high - value) / (high - low) * (self.n_dots - 1)
+        return self.rows()(value)
+
+    def rows(self) -> Callable[[float], float]:
+        """`row`, for many values."""
+        if not self.log:
+            high, factor = self.high, (self.n_dots - 1) / (self.high - self.low)
+            return lambda value: (high - value) * factor
+        least, top = self.low, math.log10(self.high)
+        factor = (self.n_dots - 1) / (top - math.log10(least))
+        return lambda value: (top - math.log10(max(value, least))) * factor
 
 
 def draw(
@@ -225,16 +231,26 @@ def _place(view: View, place: float) -> str:
 
 
 def _columns(values: MinMaxPyramid, places: Sequence[float], span: tuple[float, float], n: int) -> Iterator[_Column]:
-    """What falls into each of n columns of dots, for columns that have a point."""
+    """What falls into each of n columns of dots, for columns that have a point.
+
+    Where there are many points a column its edge is moved to the end of a group of the pyramid, by a sixteenth of the
+    column at most: then nothing but whole groups is looked at, and every point is in one column still.
+    """
     low, high = span
     raw, index = values.values, bisect_left(places, low)
     stop = bisect_right(places, high)
+    size, groups = values.groups((stop - index) / n) or (1, None)
     while index < stop:
         x = min(int((places[index] - low) / (high - low) * n), n - 1)
         edge = low + (x + 1) * (high - low) / n
         end = stop if x == n - 1 else max(bisect_left(places, edge, index, stop), index + 1)
-        extent = values.extent(index, end)
-        yield _Column(x, raw[index], raw[end - 1], extent.low, extent.high, extent.holes)
+        if groups is not None and end < stop:
+            end = min(-(-end // size) * size, stop)
+        if groups is not None and index % size == 0 and end % size == 0:
+            extent = groups.extent(index // size, end // size)
+        else:
+            extent = values.extent(index, end)
+        yield _Column(x, raw[index], raw[end - 1], *extent)
         index = end
 
 
@@ -287,17 +303,17 @@ def _y_ticks(scale: _Scale, height: int) -> dict[int, str]:
 
 def _trace(layer: _Layer, scale: _Scale, width: int, height: int, span: tuple[float, float]) -> Canvas:
     """The layer's dots. A line joins neighbours unless a hole is between them."""
-    canvas = Canvas(width, height)
+    canvas, row = Canvas(width, height), scale.rows()
     previous: tuple[int, float] | None = None
     if layer.before is not None and _drawable(layer.before[1], scale):
         x = math.floor((layer.before[0] - span[0]) / (span[1] - span[0]) * 2 * width)
         previous = (x, scale.row(layer.before[1]))
     for column in layer.columns:
         if previous is not None and _drawable(column.first, scale):
-            canvas.line(*previous, column.x, scale.row(column.first))
+            canvas.line(*previous, column.x, row(column.first))
         if column.high >= column.low and _drawable(column.high, scale):
-            canvas.vertical(column.x, round(scale.row(column.high)), round(scale.row(column.low)))
-        previous = (column.x, scale.row(column.last)) if _drawable(column.last, scale) else None
+            canvas.vertical(column.x, round(row(column.high)), round(row(column.low)))
+        previous = (column.x, row(column.last)) if _drawable(column.last, scale) else None
     return canvas
 
 

@@ -92,6 +92,15 @@ class MinMaxPyramid:
             low, high, holes = min(low, part[0]), max(high, part[1]), holes or part[2]
         return Extent(low, high, holes)
 
+    def groups(self, count: float) -> tuple[int, _Level] | None:
+        """The coarsest level of which `count` values have FAN_OUT groups or more, and the values of a group; None if none."""
+        found, size = None, FAN_OUT
+        for level in self._levels:
+            if count < size * FAN_OUT:
+                break
+            found, size = (size, level), size * FAN_OUT
+        return found
+
     def _raw(self, begin: int, end: int) -> tuple[float, float, bool]:
         values = self.values[begin:end]
         if self._holes.find(1, begin, end) < 0:

@@ -174,7 +174,7 @@ class RunsScreen(SteeringScreen):
         )
         total = len(self.listing.runs)
         shown = "" if len(runs) == total else f"{len(runs)} of "
-        marked = f"  {len(self.marks)} marked: C compares" if self.marks else ""
+        marked = f"  {len(self.marks)} marked: {hint('compare')} compares" if self.marks else ""
         heading = f" nanochat  {shown}{total} run{'s' * (total != 1)}  {states}{marked}  in {self.listing.runs_dir}"
         widget, nothing = self.query_one("#heading", Static), self.query_one("#nothing", Static)
         if line := self.dashboard.requests.line():
@@ -232,7 +232,9 @@ class RunsScreen(SteeringScreen):
         self.marks.forget_others({run.path for run in self.listing.runs})
         paths = self.marks.paths()
         if len(paths) < 2:
-            self.notify("mark two runs or more with space, then C compares them", markup=False)
+            self.notify(
+                f"mark two runs or more with {hint('mark')}, then {hint('compare')} compares them", markup=False
+            )
             return
         runs = [(RunDirectory(Path(path)), self.marks.place(path) or 0) for path in paths]
         self.app.push_screen(CompareScreen(runs, self.dashboard.seconds))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from nanochat_framework.errors import UsageError
+from nanochat_tui.keys import hint
 from nanochat_tui.palette import SIGNS
 
 MOST = len(SIGNS)
@@ -26,7 +27,7 @@ class Marks:
         free = [place for place in range(MOST) if place not in self._places.values()]
         if not free:
             raise UsageError(
-                f"{MOST} runs are marked, and no more can be told apart; space on one of them frees its colour"
+                f"{MOST} runs are marked, and no more can be told apart; {hint('mark')} on one of them frees its colour"
             )
         self._places[path] = free[0]
 

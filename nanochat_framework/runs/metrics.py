@@ -18,38 +18,8 @@ from nanochat_framework.runs.events import is_count, rewinds
 from nanochat_framework.runs.jsonlines import JsonLinesWriter, Record, decode, nobody, number, read
 from nanochat_framework.runs.outage import Outage, PatientWriter
 
-TRAIN_LOSS = "train/loss"
-TRAIN_TOTAL_LOSS = "train/total_loss"
-TRAIN_ENTROPY = "train/entropy"
-TRAIN_GRAD_NORM = "train/grad_norm"
-TRAIN_TOKENS_PER_SECOND = "train/tokens_per_second"
-TRAIN_MFU = "train/mfu"
-TRAIN_DATA_WAIT_SECONDS = "train/data_wait_seconds"
-TRAIN_SKIPPED_STEPS = "train/skipped_steps"
-TRAIN_LOSS_SCALE = "train/loss_scale"
-TRAIN_LEARNING_RATE = "train/learning_rate/<group>"
-TRAIN_TOKENS_KEPT = "train/tokens_kept"
-TRAIN_LOSS_KEPT = "train/loss_kept"
-TRAIN_OBJECTIVE = "train/<objective>"
-DATA_EPOCHS = "data/epochs/<source>"
 DATA_PHASE = "data/phase"
 EVAL_LOSS = "eval/loss"
-EVAL_PERPLEXITY = "eval/perplexity"
-EVAL_BITS_PER_BYTE = "eval/bits_per_byte"
-MODEL = "model/<reading>"
-SYSTEM_CPU_CORES = "system/cpu_cores"
-SYSTEM_MACHINE_CPU_CORES = "system/machine_cpu_cores"
-SYSTEM_MEMORY_RESIDENT = "system/memory_resident_bytes"
-SYSTEM_MEMORY_AVAILABLE = "system/memory_available_bytes"
-SYSTEM_DISK_FREE = "system/disk_free_bytes"
-SYSTEM_ENERGY = "system/energy_joules"
-SYSTEM_GPU_BUSY = "system/gpu_busy_share"
-SYSTEM_GPU_MEMORY = "system/gpu_memory_bytes"
-SYSTEM_GPU_MEMORY_TOTAL = "system/gpu_memory_total_bytes"
-SYSTEM_GPU_PROCESS_MEMORY = "system/gpu_process_memory_bytes"
-SYSTEM_GPU_POWER = "system/gpu_power_watts"
-SYSTEM_GPU_TEMPERATURE = "system/gpu_temperature_celsius"
-SYSTEM = "system/<reading>"
 
 KEYS = ("attempt", "step", "time", "tokens")
 """Keys of a record that are not metrics."""
@@ -67,57 +37,73 @@ class Metric:
 METRICS: dict[str, Metric] = {
     name: Metric(name, unit, summary)
     for name, unit, summary in (
-        (TRAIN_LOSS, "nats/token", "plain cross-entropy on the step's training tokens"),
+        ("train/loss", "nats/token", "plain cross-entropy on the step's training tokens"),
         (
-            TRAIN_TOTAL_LOSS,
+            "train/total_loss",
             "nats/token",
             "what is optimised: cross-entropy (of kept tokens) and all weighted objectives",
         ),
-        (TRAIN_ENTROPY, "nats/token", "mean entropy of the predicted distribution"),
-        (TRAIN_GRAD_NORM, "", "global L2 norm of the gradient before clipping"),
-        (TRAIN_TOKENS_PER_SECOND, "tokens/s", "training speed since the record before"),
-        (TRAIN_MFU, "", "model FLOPs utilisation: share of the device's peak, 0 to 1, where that is known or stated"),
-        (TRAIN_DATA_WAIT_SECONDS, "s", "time that this attempt has waited for data so far"),
+        ("train/entropy", "nats/token", "mean entropy of the predicted distribution"),
+        ("train/grad_norm", "", "global L2 norm of the gradient before clipping"),
+        ("train/tokens_per_second", "tokens/s", "training speed since the record before"),
+        ("train/mfu", "", "model FLOPs utilisation: share of the device's peak, 0 to 1, where that is known or stated"),
+        ("train/data_wait_seconds", "s", "time that this attempt has waited for data so far"),
         (
-            TRAIN_SKIPPED_STEPS,
+            "train/skipped_steps",
             "steps",
             "steps that changed no weight (not finite, or a spike), since the start of the run",
         ),
-        (TRAIN_LOSS_SCALE, "", "factor of the loss before backward, in fp16"),
-        (TRAIN_LEARNING_RATE, "", "learning rate that the step used, for one optimizer group"),
-        (TRAIN_TOKENS_KEPT, "", "share of the tokens that a token filter learned from, 0 to 1"),
-        (TRAIN_LOSS_KEPT, "nats/token", "what of train/loss the kept tokens have: their cross-entropy over all tokens"),
-        (TRAIN_OBJECTIVE, "", "mean of one further objective by its name, unweighted"),
-        (DATA_EPOCHS, "", "passes over one source's tokens so far, where several are mixed"),
+        ("train/loss_scale", "", "factor of the loss before backward, in fp16"),
+        ("train/learning_rate/<group>", "", "learning rate that the step used, for one optimizer group"),
+        ("train/tokens_kept", "", "share of the tokens that a token filter learned from, 0 to 1"),
+        (
+            "train/loss_kept",
+            "nats/token",
+            "what of train/loss the kept tokens have: their cross-entropy over all tokens",
+        ),
+        ("train/<objective>", "", "mean of one further objective by its name, unweighted"),
+        ("data/epochs/<source>", "", "passes over one source's tokens so far, where several are mixed"),
         (DATA_PHASE, "", "number of the training's phase, from 0, where there are several"),
         (EVAL_LOSS, "nats/token", "cross-entropy on held-out tokens"),
-        (EVAL_PERPLEXITY, "", "exp(eval/loss)"),
-        (EVAL_BITS_PER_BYTE, "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
-        (MODEL, "", "what a part of the model records of itself, `<reading>.<place>` where there are several places"),
-        (SYSTEM_CPU_CORES, "cores", "CPU cores that the training process kept busy"),
-        (SYSTEM_MACHINE_CPU_CORES, "cores", "CPU cores that all processes of the machine kept busy"),
-        (SYSTEM_MEMORY_RESIDENT, "bytes", "memory of the training process, resident set"),
+        ("eval/perplexity", "", "exp(eval/loss)"),
+        ("eval/bits_per_byte", "bits/byte", "cross-entropy per byte of held-out text, special tokens left out"),
         (
-            SYSTEM_MEMORY_AVAILABLE,
+            "model/<reading>",
+            "",
+            "what a part of the model records of itself, `<reading>.<place>` where there are several places",
+        ),
+        ("system/cpu_cores", "cores", "CPU cores that the training process kept busy"),
+        ("system/machine_cpu_cores", "cores", "CPU cores that all processes of the machine kept busy"),
+        ("system/memory_resident_bytes", "bytes", "memory of the training process, resident set"),
+        (
+            "system/memory_available_bytes",
             "bytes",
             "memory that the process can still have without swapping, limits on it considered",
         ),
-        (SYSTEM_DISK_FREE, "bytes", "room on the run's disk"),
-        (SYSTEM_ENERGY, "J", "energy since the run began, of the CPU packages and GPUs that count it"),
-        (SYSTEM_GPU_BUSY, "", "share of the time that the GPU was busy, 0 to 1; `.<number>` follows"),
-        (SYSTEM_GPU_MEMORY, "bytes", "memory in use on the GPU; `.<number>` follows"),
-        (SYSTEM_GPU_MEMORY_TOTAL, "bytes", "memory that the GPU has; `.<number>` follows"),
-        (SYSTEM_GPU_PROCESS_MEMORY, "bytes", "memory of the training process on the GPU; `.<number>` follows"),
-        (SYSTEM_GPU_POWER, "W", "power that the GPU draws; `.<number>` follows"),
-        (SYSTEM_GPU_TEMPERATURE, "°C", "temperature of the GPU; `.<number>` follows"),
-        (SYSTEM, "", "one further reading of the machine; its name ends in its unit"),
+        ("system/disk_free_bytes", "bytes", "room on the run's disk"),
+        ("system/energy_joules", "J", "energy since the run began, of the CPU packages and GPUs that count it"),
+        ("system/gpu_busy_share", "", "share of the time that the GPU was busy, 0 to 1; `.<number>` follows"),
+        ("system/gpu_memory_bytes", "bytes", "memory in use on the GPU; `.<number>` follows"),
+        ("system/gpu_memory_total_bytes", "bytes", "memory that the GPU has; `.<number>` follows"),
+        ("system/gpu_process_memory_bytes", "bytes", "memory of the training process on the GPU; `.<number>` follows"),
+        ("system/gpu_power_watts", "W", "power that the GPU draws; `.<number>` follows"),
+        ("system/gpu_temperature_celsius", "°C", "temperature of the GPU; `.<number>` follows"),
+        ("system/<reading>", "", "one further reading of the machine; its name ends in its unit"),
     )
 }
 
 LOWER_IS_BETTER = frozenset(
-    (TRAIN_LOSS, TRAIN_TOTAL_LOSS, TRAIN_LOSS_KEPT, EVAL_LOSS, EVAL_PERPLEXITY, EVAL_BITS_PER_BYTE, TRAIN_SKIPPED_STEPS)
+    (
+        "train/loss",
+        "train/total_loss",
+        "train/loss_kept",
+        EVAL_LOSS,
+        "eval/perplexity",
+        "eval/bits_per_byte",
+        "train/skipped_steps",
+    )
 )
-HIGHER_IS_BETTER = frozenset((TRAIN_TOKENS_PER_SECOND, TRAIN_MFU))
+HIGHER_IS_BETTER = frozenset(("train/tokens_per_second", "train/mfu"))
 
 
 def describe(name: str) -> Metric | None:

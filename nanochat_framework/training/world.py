@@ -82,10 +82,6 @@ class World:
         self.agreed({"value": value})
         return value
 
-    def barrier(self) -> None:
-        """Wait until every process is here."""
-        self.largest(0.0)
-
     def sum_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Replace every `.grad` by its sum over all processes. One that some process lacks counts as zero there."""
         if self.size == 1:

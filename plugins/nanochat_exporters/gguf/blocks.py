@@ -40,11 +40,6 @@ class BlockType:
     pack: Callable[[Codes, Scales], Bytes]
     unpack: Callable[[Bytes], tuple[Codes, Scales]]
 
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits of storage for one weight, its share of the scale included."""
-        return 8 * self.n_bytes / self.block
-
 
 def _blocks_of(data: npt.NDArray[Number], size: int) -> npt.NDArray[Number]:
     return data.reshape(*data.shape[:-1], -1, size)

@@ -19,11 +19,6 @@ class Contents:
     keys: dict[str, Value]
     tensors: list[StoredTensor]
 
-    @property
-    def tensor_bytes(self) -> int:
-        """Bytes of all tensors, without alignment."""
-        return sum(tensor.n_bytes for tensor in self.tensors)
-
 
 class CannotCarry(UsageError):
     """An architecture has no place for a part of the model; `str()` names the part."""

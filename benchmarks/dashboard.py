@@ -195,11 +195,12 @@ class Terminal:
     """`nanochat tui` on a terminal of its own, 120 x 40; `cpu` is what its process took so far, in seconds."""
 
     def __init__(self, *arguments: str) -> None:
+        self._home = tempfile.TemporaryDirectory()  # the user's settings and layout are not measured
         self.started = perf_counter()
         self.pid, self._descriptor = pty.fork()
         if self.pid == 0:
             environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
-            environment |= {"XDG_STATE_HOME": os.devnull, "XDG_CONFIG_HOME": os.devnull}  # ours, and nothing remembered
+            environment |= dict.fromkeys(("XDG_STATE_HOME", "XDG_CONFIG_HOME"), self._home.name)
             os.execve(sys.executable, [sys.executable, "-m", "nanochat_framework", "tui", *arguments], environment)
         fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.seen = b""
@@ -226,6 +227,7 @@ class Terminal:
         self.read(5.0, until=b"\x1b[?1049l")
         os.close(self._descriptor)
         os.waitpid(self.pid, 0)
+        self._home.cleanup()
 
 
 def screens(rounds: int, seconds: float) -> None:
@@ -325,7 +327,7 @@ def watched(data: Path, rounds: int, seconds: float) -> None:
     """Steps that a CPU training takes in `seconds`, in turns with a dashboard at its charts and without; the ratio's median."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["train", "tiny-cpu", "--runs-dir", folder, "--run", "watched", "--detach"]
-        settings = ["train.steps=1000000", "train.log_every=1", f"data.folder={data.absolute()}"]
+        settings = ["train.steps=1000000", "train.log_every=1", f"data.source.path={data.absolute() / 'tokens.bin'}"]
         words = [word for setting in settings for word in ("--set", setting)]
         subprocess.run([sys.executable, "-m", "nanochat_framework", *arguments, *words], check=True, cwd=data.parent)
         run = RunDirectory(Path(folder, "watched"))
@@ -334,12 +336,9 @@ def watched(data: Path, rounds: int, seconds: float) -> None:
                 time.sleep(1.0)
             ratios = []
             for number in range(rounds):
-                with_it, without = (
-                    steps_in(run, seconds, on) for on in ((True, False) if number % 2 else (False, True))
-                )
-                if number % 2 == 0:
-                    with_it, without = without, with_it
-                ratios.append(without / with_it - 1)
+                order = (True, False) if number % 2 else (False, True)
+                speeds = {on: steps_in(run, seconds, on) for on in order}
+                ratios.append(speeds[False] / speeds[True] - 1)
             slower = 100 * statistics.median(ratios)
             spread = 100 * (max(ratios) - min(ratios)) / 2
             print(

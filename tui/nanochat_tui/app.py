@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SystemCommand
 from textual.screen import Screen
@@ -14,16 +14,17 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui import palette, themes
 from nanochat_tui.base_screen import DashboardScreen
-from nanochat_tui.chat.screen import ChatScreen
 from nanochat_tui.filters import parse
 from nanochat_tui.keys import KEYS, choose, keys_of, shown
-from nanochat_tui.launch.draft import Draft
 from nanochat_tui.layout import Memory
-from nanochat_tui.panels.installed import some_have_panels
 from nanochat_tui.requests import Requests
-from nanochat_tui.run_screen import RunScreen
 from nanochat_tui.runs_screen import RunsScreen
 from nanochat_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from nanochat_tui.launch.draft import Draft
+
+# Screens are imported when they are opened: the first paint does not wait for what it does not show.
 
 SAVE_SECONDS = 2.0
 """How soon a change of the layout is written."""
@@ -138,16 +139,22 @@ class Dashboard(App[None]):
 
     def open_run(self, run: RunDirectory) -> None:
         """Show one run."""
+        from nanochat_tui.run_screen import RunScreen
+
         self.push_screen(RunScreen(run, self.seconds, self.memory))
 
     async def some_have_panels(self) -> bool:
         """Whether any plugin has a panel; asked once."""
+        from nanochat_tui.panels.installed import some_have_panels
+
         if self._panels is None:
             self._panels = await some_have_panels()
         return self._panels
 
     def talk_to(self, model: Path, run: RunDirectory | None = None) -> None:
         """Load a model and talk to it."""
+        from nanochat_tui.chat.screen import ChatScreen
+
         self.push_screen(ChatScreen(model, run))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -14,15 +14,12 @@ from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
 from nanochat_framework.runs.summary import RunSummary
-from nanochat_tui.browser.screen import BrowserScreen
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.marks import Marks
-from nanochat_tui.compare.screen import CompareScreen
 from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
 from nanochat_tui.formats import COLUMNS, Column, columns
 from nanochat_tui.keys import bindings, hint
-from nanochat_tui.launch.pick import PickScreen
 from nanochat_tui.layout import Memory
 from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
 from nanochat_tui.printable import printable
@@ -237,6 +234,8 @@ class RunsScreen(SteeringScreen):
             )
             return
         runs = [(RunDirectory(Path(path)), self.marks.place(path) or 0) for path in paths]
+        from nanochat_tui.compare.screen import CompareScreen
+
         self.app.push_screen(CompareScreen(runs, self.dashboard.seconds))
 
     def action_sort(self) -> None:
@@ -291,6 +290,8 @@ class RunsScreen(SteeringScreen):
         """Put a training together."""
         path = self.selected_path()
         selected = next((run for run in self.listing.runs if run.path == path), None)
+        from nanochat_tui.launch.pick import PickScreen
+
         self.app.push_screen(PickScreen(selected, self.listing.runs, self.dashboard.last_form))
 
     def changed(self, result: str | None = None) -> None:
@@ -300,6 +301,8 @@ class RunsScreen(SteeringScreen):
 
     def action_browse(self) -> None:
         """Show what is installed."""
+        from nanochat_tui.browser.screen import BrowserScreen
+
         self.app.push_screen(BrowserScreen())
 
     def action_delete(self) -> None:

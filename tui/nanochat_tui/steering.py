@@ -12,9 +12,6 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_status
 from nanochat_framework.runs.tags import change_tags, read_tags
 from nanochat_tui.base_screen import DashboardScreen
-from nanochat_tui.chat.choosing import choose_model
-from nanochat_tui.checkpoints.forking import open_fork
-from nanochat_tui.checkpoints.screen import CheckpointsScreen
 from nanochat_tui.dialogs import Ask, Prompt
 from nanochat_tui.keys import hint
 from nanochat_tui.requests import Answer
@@ -127,18 +124,24 @@ class SteeringScreen(DashboardScreen):
     def action_chat(self) -> None:
         """Talk to a model: one of the run, or any."""
         run = self.target()
+        from nanochat_tui.chat.choosing import choose_model
+
         choose_model(self.app, run, lambda path: self.dashboard.talk_to(path, run))
 
     def action_checkpoints(self) -> None:
         """Show the run's checkpoints."""
         run = self.target()
         if run is not None:
+            from nanochat_tui.checkpoints.screen import CheckpointsScreen
+
             self.app.push_screen(CheckpointsScreen(run))
 
     def action_fork(self) -> None:
         """A run that goes on from one of its checkpoints."""
         run = self.target()
         if run is not None:
+            from nanochat_tui.checkpoints.forking import open_fork
+
             open_fork(self, run)
 
     def action_tag(self) -> None:

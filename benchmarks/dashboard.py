@@ -3,8 +3,8 @@
     pip install textual-plotext textual-plot       (both optional; what is missing is left out)
     python benchmarks/dashboard.py [--rounds 9]
     python benchmarks/dashboard.py --only screen   (first paint; four charts of 100,000 points at 4 Hz; idle; memory)
-    python benchmarks/dashboard.py --only watched --data data   (a CPU training that is watched beside one that is not)
     python benchmarks/dashboard.py --only compare  (seven runs over each other)
+    python benchmarks/dashboard.py --only watched --data data   (a CPU training, watched and not in turns of 30 s)
 
 A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
 headless, 160 x 45 cells. Times are CPU time of the process, medians over rounds in which all take turns. The others
@@ -222,6 +222,12 @@ class Terminal:
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    @property
+    def peak_memory(self) -> float:
+        """The largest resident set so far, in MB."""
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
     def close(self) -> None:
         self.press(b"q")
         self.read(5.0, until=b"\x1b[?1049l")
@@ -366,8 +372,13 @@ def steps_in(run: RunDirectory, seconds: float, on: bool) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--only", choices=("charts", "screen", "compare"))
+    parser.add_argument("--only", choices=("charts", "screen", "compare", "watched"))
+    parser.add_argument("--data", type=Path, help="for --only watched: a folder that `nanochat prepare-data` made")
     arguments = parser.parse_args()
+    if arguments.only == "watched":
+        if arguments.data is None:
+            parser.error("--only watched needs --data")
+        watched(arguments.data, arguments.rounds, 30.0)
     if arguments.only in (None, "charts"):
         charts(arguments.rounds)
     if arguments.only in (None, "screen"):

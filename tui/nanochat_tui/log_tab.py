@@ -83,7 +83,7 @@ class LogTab(Vertical):
         """Type a text; while it is typed only lines with it are shown."""
         field = self.query_one("#log-filter", Input)
         self._only, field.display = True, True
-        field.focus()
+        self.screen.set_focus(field)  # at once: the next key is already for it
 
     def give_up(self) -> bool:
         """No search any more; whether there was one."""
@@ -91,7 +91,7 @@ class LogTab(Vertical):
         if not field.display:
             return False
         field.value, field.display = "", False
-        self.view.focus()
+        self.screen.set_focus(self.view)
         return True
 
     @on(Input.Changed, "#log-filter")
@@ -101,7 +101,7 @@ class LogTab(Vertical):
 
     @on(Input.Submitted, "#log-filter")
     def _done(self) -> None:
-        self.view.focus()
+        self.screen.set_focus(self.view)
 
     @on(LogView.Moved)
     def _moved(self) -> None:

@@ -63,7 +63,7 @@ class RunsScreen(SteeringScreen):
         self.query_one("#filter").display = bool(self.filter_text)
         self.listing.poll()
         self.show_runs()
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
         self.set_interval(REFRESH_SECONDS, self.look)
 
     def look(self) -> None:
@@ -254,7 +254,7 @@ class RunsScreen(SteeringScreen):
         """Type a filter."""
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self.set_focus(field)  # at once: the next key is already for it
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -277,14 +277,14 @@ class RunsScreen(SteeringScreen):
             )
             return
         self.query_one("#filter").display = bool(event.value)
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
 
     def action_back(self) -> None:
         """No filter."""
         field = self.query_one("#filter", Input)
         field.value = ""
         field.display = False
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
 
     def action_new(self) -> None:
         """Put a training together."""

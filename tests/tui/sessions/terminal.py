@@ -33,7 +33,7 @@ class Terminal:
         self._transcript: list[str] = []
 
     def __enter__(self) -> Self:
-        shell = "PS1='$ ' exec sh"
+        shell = "unset COLUMNS LINES; PS1='$ ' exec sh"
         self._tmux("new-session", "-d", *self._size, "-c", str(self.folder), "-e", "TERM=tmux-256color", shell)
         return self
 

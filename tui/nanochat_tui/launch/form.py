@@ -213,7 +213,7 @@ class FormScreen(DashboardScreen):
         field.placeholder = row.kind
         self.query_one("#edited", Static).update(f"{row.name} =")
         self.query_one("#line").display = True
-        field.focus()
+        self.set_focus(field)  # at once: the next key is already for it
         self._editing = (row.key, dict(self.draft.changes), self.draft.name)
 
     @on(Input.Changed, "#edit")
@@ -227,7 +227,7 @@ class FormScreen(DashboardScreen):
     def _done(self) -> None:
         self._editing = None
         self.query_one("#line").display = False
-        self.outline.focus()
+        self.set_focus(self.outline)
 
     def _set(self, row: Row, text: str) -> None:
         if row.key == RUN_NAME:

@@ -168,13 +168,23 @@ def test_small_screens(run: RunDirectory, size: tuple[int, int]) -> None:
     drive(run, act, size)
 
 
+def test_leaving_while_exporters_are_looked_for(run: RunDirectory) -> None:
+    """The screen goes while it waits for a command; that is no failure."""
+
+    async def act(screen: CheckpointsScreen, pilot: Pilot[Any]) -> None:
+        await pilot.press("E")
+        await until(lambda: "looking for exporters" in text_of(screen.app), pilot.pause)
+
+    drive(run, act)
+
+
 def test_formats_come_from_the_registry_and_options_from_the_schema(run: RunDirectory) -> None:
     async def act(screen: CheckpointsScreen, pilot: Pilot[Any]) -> None:
         app = screen.app
         await pilot.press("E")
         await until(lambda: isinstance(app.screen, Pick), pilot.pause)
-        for name in ("gguf", "huggingface", "mhc", "safetensors"):
-            assert name in text_of(app)
+        names = ("gguf", "huggingface", "mhc", "safetensors")
+        await until(lambda: all(name in text_of(app) for name in names), pilot.pause)
         await pilot.press("enter")
         await until(lambda: isinstance(app.screen, ExportForm), pilot.pause)
         form = app.screen

@@ -156,7 +156,8 @@ class CheckpointsScreen(DashboardScreen):
             heading.update(text)
 
     def _doing(self, text: str) -> None:
-        self.query_one("#doing", Static).update(printable(text))
+        for line in self.query("#doing").results(Static):  # none where the dashboard is being closed
+            line.update(printable(text))
 
     def chosen_name(self) -> str | None:
         """The name under the cursor."""

@@ -105,7 +105,7 @@ def test_removing_asks_first(run: RunDirectory) -> None:
         app = screen.app
         await pilot.press("ctrl+home", "D")
         await until(lambda: isinstance(app.screen, Ask), pilot.pause)
-        assert "Remove step_00000100 of first (2MB)?" in text_of(app)
+        await until(lambda: "Remove step_00000100 of first (2MB)?" in text_of(app), pilot.pause)
         await pilot.press("n")
         await until(lambda: app.screen is screen, pilot.pause)
         assert row(screen, "step_00000100")

@@ -20,6 +20,7 @@ EXTRAS = {
     "tensorboard": '[[tracker]] name = "tensorboard"',
     "wandb": '[[tracker]] name = "wandb"',
     "tui": "`nanochat tui`, the dashboard in the terminal",
+    "web": "`nanochat tui --web`, the dashboard in a browser",
     "gpu": "readings of NVIDIA GPUs beside the metrics",
     "testing": "the contract suite, for authors of plugins",
 }

@@ -119,7 +119,7 @@ def test_chat_with_a_file_and_stopping(run: RunDirectory) -> None:
         app = screen.app
         await ready(screen, pilot)
         assert "chat: ChatML" in text_of(app) and "first.gguf" in text_of(app)
-        await set_value(screen, pilot, max_tokens="4000", temperature="1.5", top_k="0")
+        await set_value(screen, pilot, max_tokens="4000", temperature="0")
         await pilot.press("ctrl+t", *"Hi", "ctrl+n", *"you", "enter")
         await until(lambda: screen.talk.present is not None and screen.talk.present.tokens > 3, pilot.pause)
         await until(lambda: "tokens" in text_of(app).splitlines()[0], pilot.pause)

@@ -57,7 +57,7 @@ def drive(runs: Path, act: Act, size: tuple[int, int] = (120, 36)) -> None:
 
 async def compare_all(app: Dashboard, pilot: Pilot[Any]) -> CompareScreen:
     await pilot.press("space", "space", "space", "C")
-    await until(lambda: isinstance(app.screen, CompareScreen), pilot.pause)
+    await until(lambda: isinstance(app.screen, CompareScreen) and "compare " in text_of(app), pilot.pause)
     screen = app.screen
     assert isinstance(screen, CompareScreen)
     return screen

@@ -122,7 +122,7 @@ def test_launch_fork_compare_export_and_chat(tmp_path: Path) -> None:
         wait_for(lambda: liveness(status(lower)) == "stopped", "lower has stopped")
 
         terminal.press("k")
-        terminal.wait("step_")
+        terminal.wait(lambda screen: "checkpoints of lower" in screen and "whole" in screen)
         terminal.press("E")
         terminal.wait("gguf")
         terminal.press("Enter")
@@ -135,9 +135,9 @@ def test_launch_fork_compare_export_and_chat(tmp_path: Path) -> None:
         terminal.wait("n new run")
 
         terminal.press("g")
-        terminal.wait("step_")
+        terminal.wait("Which model of lower?")
         terminal.press("Enter")
-        terminal.wait("ready")
+        terminal.wait("✓ ready")
         terminal.type("import os")
         terminal.press("Enter")
         terminal.wait("tokens/s")

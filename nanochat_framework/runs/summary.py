@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import plain
-from nanochat_framework.runs.status import Status, liveness, read_status
+from nanochat_framework.runs.status import LIVE_STATES, Status, liveness, read_status
 from nanochat_framework.runs.tags import read_tags
 
 
@@ -87,6 +87,14 @@ def summarize(run: RunDirectory, now: float | None = None) -> RunSummary:
         waits_for=tuple(status.waits_for) if state == "queued" else (),
         tags=read_tags(run),
     )
+
+
+def again(summary: RunSummary, now: float) -> RunSummary:
+    """The summary of a run whose files did not change: only whether it still lives can have."""
+    if summary.state not in (*LIVE_STATES, "queued", "lost"):
+        return summary
+    state = liveness(read_status(summary.run.status), now)
+    return summary if state == summary.state else replace(summary, state=state)
 
 
 def summaries(runs_dir: Path) -> list[RunSummary]:

@@ -241,7 +241,7 @@ def test_looks_that_catch_up_do_not_pile_up(runs: Path, monkeypatch: pytest.Monk
         for screen in (app.screen, *screens):
             assert isinstance(screen, RunScreen | CompareScreen)
             waiting: list[Any] = []
-            monkeypatch.setattr(type(screen), "is_current", True)
+            monkeypatch.setattr(type(screen), "in_sight", True)
             monkeypatch.setattr(screen, "set_timer", lambda *given, waiting=waiting: waiting.append(given))
             screen._catching_up = False
             for _ in range(5):

@@ -14,6 +14,7 @@ from nanochat_framework.runs.events import rewinds
 from nanochat_framework.runs.metrics import effective
 from nanochat_tui import feed as feed_module
 from nanochat_tui.chart_specs import others, standard
+from nanochat_tui.charts.series import AXES, Series
 from nanochat_tui.feed import MetricStore, RunFeed, event_line
 from tests.tui.run_folders import log_steps, make_run
 
@@ -40,6 +41,56 @@ def test_series_are_what_the_attempt_rule_says(attempts: list[tuple[int, int]], 
     series = store.series["train/loss"]
     assert list(series.places["step"]) == [record["step"] for record in expected]
     assert list(series.values.values) == [record["train/loss"] for record in expected]
+
+
+RECORDS = st.lists(
+    st.one_of(
+        st.tuples(st.integers(0, 30), st.sets(st.sampled_from("abc"))),
+        st.integers(0, 30),  # an attempt that goes on from there
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=200)
+@given(RECORDS)
+def test_metrics_that_share_their_places_are_as_if_each_had_its_own(history: list[tuple[int, set[str]] | int]) -> None:
+    store, alone, attempt = MetricStore(), dict[str, Series](), 1
+    store.opened(1, 0)
+    for number, happened in enumerate(history):
+        if isinstance(happened, int):
+            attempt += 1
+            store.opened(attempt, happened)
+            for series in alone.values():
+                series.rewind(happened)
+            continue
+        step, names = happened
+        values = {name: number + ord(name) / 1000 for name in sorted(names)}
+        store.feed([{"attempt": attempt, "step": step, "tokens": 2 * step, "time": 100.0 + number, **values}])
+        for name, value in values.items():
+            alone.setdefault(name, Series()).put(step, 2 * step, number - _first(history), value)
+    assert set(store.series) == set(alone)
+    for name, series in alone.items():
+        assert list(store.series[name].values.values) == list(series.values.values)
+        for axis in AXES:
+            assert list(store.series[name].places[axis]) == list(series.places[axis])
+
+
+def _first(history: list[tuple[int, set[str]] | int]) -> int:
+    """Where the first record stands, from which time is counted."""
+    return next(number for number, happened in enumerate(history) if not isinstance(happened, int))
+
+
+def test_metrics_of_the_same_records_have_their_places_once() -> None:
+    store = MetricStore()
+    store.feed([{"attempt": 1, "step": step, "time": 0, "a": 1.0, "b": 2.0} for step in range(1, 9)])
+    store.feed([{"attempt": 1, "step": 9, "time": 0, "a": 1.0, "b": 2.0, "late": 3.0}])
+    shared = store.series["a"].places["step"]
+    assert store.series["b"].places["step"] is shared
+    assert list(store.series["late"].places["step"]) == [9]
+    store.feed([{"attempt": 1, "step": 10, "time": 0, "a": 1.0}])
+    assert list(store.series["b"].places["step"]) == list(range(1, 10))
+    assert list(store.series["a"].places["step"]) == list(range(1, 11))
 
 
 def test_an_attempt_whose_event_is_lost_begins_before_its_first_record() -> None:

@@ -68,6 +68,25 @@ def test_charts_of_a_run_that_grows(run: RunDirectory) -> None:
     drive(run, act)
 
 
+@pytest.mark.parametrize("no_color", [False, True])
+def test_only_what_can_be_seen_is_in_sight(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, no_color: bool) -> None:
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        below = screen.dashboard.runs_screen
+        assert screen.in_sight and not below.in_sight
+        await pilot.press("x")
+        await until(lambda: "Stop first" in text(screen), pilot.pause)
+        assert screen.in_sight, "behind a window"
+        assert not below.in_sight
+        await pilot.press("escape", "escape")
+        await until(lambda: screen.app.screen is below, pilot.pause)
+        assert below.in_sight and not screen.in_sight
+
+    drive(run, act)
+
+
 def test_what_does_not_change_is_not_drawn(run: RunDirectory) -> None:
     async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
         await until(lambda: "⡇" in text(screen), pilot.pause)

@@ -27,6 +27,14 @@ class DashboardScreen(Screen[None]):
         assert isinstance(self.app, Dashboard)
         return self.app
 
+    @property
+    def in_sight(self) -> bool:
+        """Whether it is to be seen: on top, or behind nothing but windows. (`is_current` of Textual is true of whatever
+        is second, and what is drawn there is drawn over.)
+        """
+        stack = self.app.screen_stack
+        return self in stack and all(screen.styles.background.a < 1 for screen in stack[stack.index(self) + 1 :])
+
     def poll_requests(self) -> None:
         """Tell what was answered; a screen calls it whenever it looks at files."""
         for answer in self.dashboard.requests.poll():

@@ -40,6 +40,7 @@ class ChartGrid(VerticalScroll):
         """Metrics that were chosen beside the standard ones."""
         self.log_scale = False
         self._specs: list[ChartSpec] = []
+        self._charts: list[Chart] = []
 
     def span(self) -> tuple[float, float] | None:
         """The whole x axis."""
@@ -51,10 +52,11 @@ class ChartGrid(VerticalScroll):
         if store is not self.store or specs != self._specs:
             self.store, self._specs = store, specs
             self.remove_children()
-            self.mount_all(self._chart(spec) for spec in specs)
+            self._charts = [self._chart(spec) for spec in specs]
+            self.mount_all(self._charts)
             self.lay_out(self.size)
             return
-        for chart in self.query(Chart):
+        for chart in self._charts:
             chart.update()
 
     def wanted(self, store: MetricStore) -> list[ChartSpec]:
@@ -87,7 +89,7 @@ class ChartGrid(VerticalScroll):
 
     def redraw(self) -> None:
         """The view changed."""
-        for chart, spec in zip(self.query(Chart), self._specs, strict=False):
+        for chart, spec in zip(self._charts, self._specs, strict=True):
             chart.log_scale = self.log_scale and spec.log_wanted
             chart.update()
 

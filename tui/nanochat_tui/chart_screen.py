@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.chart_grid import ChartGrid
 from nanochat_tui.dialogs import Choose
+
+CATCH_UP_SECONDS = 0.01
+"""Pause between two looks while there is more to read."""
 
 
 class ChartScreen(DashboardScreen):
     """A screen with a grid of charts."""
 
+    _catching_up = False
+
     @property
     def grid(self) -> ChartGrid:
         """The charts that the keys are for."""
-        raise NotImplementedError
+        return self.query_one(ChartGrid)
+
+    def catch_up(self, look: Callable[[], None]) -> None:
+        """Look again at once, as there is more to read; one such look waits at a time, however often the clock asks."""
+
+        def again() -> None:
+            self._catching_up = False
+            look()
+
+        if not self._catching_up:
+            self._catching_up = True
+            self.set_timer(CATCH_UP_SECONDS, again)
 
     def charts_in_sight(self) -> bool:
         """Whether the charts are to be seen."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,8 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import is_count, rewinds
 from nanochat_framework.runs.jsonlines import LineTail, Record, TailReader, number
 from nanochat_framework.runs.metrics import KEYS
-from nanochat_framework.runs.status import LIVE_STATES
-from nanochat_framework.runs.summary import RunSummary, summarize
-from nanochat_tui.charts.series import Axis, Series
+from nanochat_framework.runs.summary import RunSummary, again, summarize
+from nanochat_tui.charts.series import Axis, Places, Series
 from nanochat_tui.formats import clock
 
 CHUNK_BYTES = 1 << 17
@@ -35,7 +36,8 @@ class MetricStore:
         self.began: float | None = None
         """When the first record was written; the time axis counts from there."""
         self._begins: dict[int, int] = {}
-        self._last: tuple[int, float, float] | None = None
+        self._places = Places()
+        """Of records; metrics that are in every one share them."""
 
     def opened(self, attempt: int, step: int) -> None:
         """An attempt goes on from a step: what earlier ones recorded beyond it did not happen."""
@@ -44,6 +46,7 @@ class MetricStore:
         self._begins[attempt] = step
         for series in self.series.values():
             series.rewind(step)
+        self._places.cut(bisect_right(self._places.of["step"], step))
 
     def knows(self, attempt: Any) -> bool:
         """Whether the event that opened an attempt was read."""
@@ -64,10 +67,30 @@ class MetricStore:
         seconds, tokens = _finite(record.get("time")), _finite(record.get("tokens"))
         if self.began is None:
             self.began = seconds
+        values = {}
         for name, value in record.items():
             value = number(value)
             if name not in KEYS and isinstance(value, int | float) and not isinstance(value, bool):
-                self.series.setdefault(name, Series()).put(step, tokens, seconds - self.began, float(value))
+                values[name] = float(value)
+        self._share(values, step, tokens, seconds - self.began)
+
+    def _share(self, values: Mapping[str, float], step: int, tokens: float, seconds: float) -> None:
+        """Add a point to each metric; those that were in every record so far share its place."""
+        steps = self._places.of["step"]
+        first, further = not steps, not steps or step > steps[-1]
+        if further:
+            self._places.append(step, tokens, seconds)
+            for name, series in self.series.items():
+                if series.shares and name not in values:
+                    series.part()
+        for name, value in values.items():
+            if name not in self.series:
+                self.series[name] = Series(self._places if first else None)
+            series = self.series[name]
+            if further and series.shares:
+                series.put_last(value)
+            else:
+                series.put(step, tokens, seconds, value)
 
     def span(self, axis: Axis) -> tuple[float, float] | None:
         """From the first to the last point of all metrics, so that all charts have one axis."""
@@ -95,6 +118,8 @@ class RunFeed:
         self.events: list[Record] = []
         self.samples: list[Record] = []
         self.log: list[str] = []
+        self.version = 0
+        """Rises with every change of a file or of the run's state."""
         self.log_version = 0
         """Rises with every line of the log."""
         self._metrics, self._events = TailReader(run.metrics), TailReader(run.events)
@@ -103,8 +128,11 @@ class RunFeed:
 
     def poll(self) -> bool:
         """Read what is new, CHUNK_BYTES of a file at most; whether there is more at once. Raises OSError."""
-        if self._changed(self.run.status) or self.summary.state in _MAY_BE_LOST:
+        if self._changed(self.run.status):
             self.summary = summarize(self.run)
+        elif (now := again(self.summary, time.time())) != self.summary:
+            self.summary = now
+            self.version += 1
         more = self._read_events()
         more |= self._read_metrics()
         more |= self._read_samples()
@@ -120,6 +148,7 @@ class RunFeed:
         if self._sizes.get(path) == mark:
             return False
         self._sizes[path] = mark
+        self.version += 1
         return True
 
     def _read_events(self) -> bool:
@@ -173,8 +202,6 @@ class RunFeed:
 
 
 _UNREAD = (-1, -1, -1)
-_MAY_BE_LOST = (*LIVE_STATES, "queued", "lost")
-"""States that can change without a word in status.json."""
 
 
 def event_line(event: Mapping[str, Any]) -> str:

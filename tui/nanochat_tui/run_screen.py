@@ -30,8 +30,8 @@ from nanochat_tui.printable import printable
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.system.pane import SystemPane
 
-CATCH_UP_SECONDS = 0.01
-"""Pause between two chunks while there is more to read."""
+SHOW_SECONDS = 1.0
+"""How often what depends on the clock alone is shown again."""
 N_SAMPLES = 40
 
 
@@ -47,22 +47,24 @@ class RunScreen(ChartScreen, SteeringScreen):
         super().__init__()
         self.run = run
         self.seconds = seconds
-        self._catching_up = False
         self.feed = RunFeed(run)
+        self._last_shown: tuple[int, float] = (-1, 0.0)
+        """The feed's version, and when it was."""
         self._memory, layout = memory, memory.layout
         known = [key.action for key in KEYS if "run" in key.where and key.name != "tab_panels"]
         self._first_tab = layout.tab if f"tab('{layout.tab}')" in known else "charts"
         self._view = View(axis=layout.axis, smoothing=layout.smoothing)
         self._shown: dict[str, object] = {}
         self._has_panels = False
+        self._run_charts, self._tabbed = ChartGrid(view=self._view), TabbedContent(initial=self._first_tab)
 
     def compose(self) -> ComposeResult:
         """Two lines of heading, six tabs, keys."""
         yield Static(id="heading", markup=False)
         yield Static(id="figures", markup=False)
-        with TabbedContent(initial=self._first_tab):
+        with self._tabbed:
             with TabPane("Charts", id="charts"):
-                yield ChartGrid(view=self._view)
+                yield self._run_charts
             with TabPane("Log", id="log"):
                 yield LogTab()
             with TabPane("Samples", id="samples"), VerticalScroll():
@@ -78,15 +80,14 @@ class RunScreen(ChartScreen, SteeringScreen):
     @property
     def grid(self) -> ChartGrid:
         """The charts that are to be seen, else the run's."""
-        shown = self.query_one(TabbedContent).active == "system"
-        return self.query_one("#system-charts" if shown else "#charts-grid", ChartGrid)
+        return self.query_one("#system-charts", ChartGrid) if self._tabbed.active == "system" else self._run_charts
 
     def on_mount(self) -> None:
         """Begin to look."""
         self.query_one(Tabs).can_focus = False  # the arrows are the charts'
-        charts = self.query_one("#charts-grid", ChartGrid)
-        charts.extra, charts.log_scale = list(self._memory.layout.metrics), self._memory.layout.log_scale
-        self.query_one(TabbedContent).hide_tab("panels")
+        charts, layout = self._run_charts, self._memory.layout
+        charts.extra, charts.log_scale = list(layout.metrics), layout.log_scale
+        self._tabbed.hide_tab("panels")
         self.run_worker(self._find_panels(), group="find-panels", exit_on_error=False)
         self.look()
         self.set_interval(self.seconds, self.look)
@@ -95,38 +96,34 @@ class RunScreen(ChartScreen, SteeringScreen):
         """A tab for plugins' panels, where there are some."""
         self._has_panels = await self.dashboard.some_have_panels()
         if self._has_panels:
-            self.query_one(TabbedContent).show_tab("panels")
+            self._tabbed.show_tab("panels")
 
     def look(self) -> None:
         """Read a little, show what changed; at once again if there is more."""
         self.poll_requests()
-        if not self.is_current:
+        if not self.in_sight:
             return
         try:
             more = self.feed.poll()
         except OSError as error:
             self._say("#figures", f" {error.filename}: {error.strerror}")
             return
-        self._headings()
-        self._tabs()
-        self._remember()
-        if more and not self._catching_up:
-            self._catching_up = True
-            self.set_timer(CATCH_UP_SECONDS, self._catch_up)
-
-    def _catch_up(self) -> None:
-        """Look again at once; one such look waits at a time, however often the screen looks by the clock."""
-        self._catching_up = False
-        self.look()
+        version, at = self._last_shown
+        if self.feed.version != version or time.monotonic() - at >= SHOW_SECONDS:
+            self._last_shown = (self.feed.version, time.monotonic())
+            self._headings()
+            self._tabs()
+            self._remember()
+        if more:
+            self.catch_up(self.look)
 
     def _remember(self) -> None:
-        charts = self.query_one("#charts-grid", ChartGrid)
         self._memory.remember(
-            tab=self.query_one(TabbedContent).active,
-            metrics=tuple(charts.extra),
+            tab=self._tabbed.active,
+            metrics=tuple(self._run_charts.extra),
             axis=self._view.axis,
             smoothing=self._view.smoothing,
-            log_scale=charts.log_scale,
+            log_scale=self._run_charts.log_scale,
         )
 
     async def action_quit(self) -> None:
@@ -137,6 +134,7 @@ class RunScreen(ChartScreen, SteeringScreen):
     def recolour(self) -> None:
         """Write everything again, in other colours."""
         self._shown.clear()
+        self._last_shown = (-1, 0.0)
         self.query_one(SystemPane).forget()
         self.look()
         for chart in self.query(Chart):
@@ -172,7 +170,7 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def _tabs(self) -> None:
         """The tab that is to be seen."""
-        active = self.query_one(TabbedContent).active
+        active = self._tabbed.active
         if active == "charts":
             self.grid.bring_up_to_date(self.feed.store)
         elif active == "log":
@@ -201,7 +199,7 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     @on(TabbedContent.TabActivated)
     def _another_tab(self) -> None:
-        if self.query_one(TabbedContent).active == "panels":
+        if self._tabbed.active == "panels":
             self.query_one(PanelsPane).look()
         self._tabs()
 
@@ -216,7 +214,7 @@ class RunScreen(ChartScreen, SteeringScreen):
                 self.notify("no plugin here has a panel")
                 return
             self.query_one(PanelsPane).look()
-        self.query_one(TabbedContent).active = tab
+        self._tabbed.active = tab
         scrolled = {
             "log": "#log-lines",
             "samples": "#samples VerticalScroll",
@@ -238,22 +236,22 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def action_match(self, direction: int) -> None:
         """To the next line of the log that has it."""
-        if self.query_one(TabbedContent).active == "log":
+        if self._tabbed.active == "log":
             self.query_one(LogTab).next_match(direction)
 
     def action_only_matches(self) -> None:
         """Only lines that have it, or all."""
-        if self.query_one(TabbedContent).active == "log":
+        if self._tabbed.active == "log":
             self.query_one(LogTab).only_matches()
 
     def action_follow(self) -> None:
         """Follow the log, or stay."""
-        if self.query_one(TabbedContent).active == "log":
+        if self._tabbed.active == "log":
             self.query_one(LogTab).view.toggle_follow()
 
     def charts_in_sight(self) -> bool:
         """Those of the run, or of its machine."""
-        return self.query_one(TabbedContent).active in ("charts", "system")
+        return self._tabbed.active in ("charts", "system")
 
     def further_metrics(self) -> list[str]:
         """What no standard chart shows."""
@@ -261,6 +259,7 @@ class RunScreen(ChartScreen, SteeringScreen):
 
     def changed(self, result: str | None = None) -> None:
         """Look at once."""
+        self._last_shown = (-1, 0.0)
         try:
             self.look()
         except NanochatError as error:

@@ -69,7 +69,7 @@ class RunsScreen(SteeringScreen):
     def look(self) -> None:
         """Read again, where the screen is to be seen."""
         self.poll_requests()
-        if not self.is_current:
+        if not self.in_sight:
             return
         if self.listing.poll() or any(run.state == "running" for run in self.listing.runs):
             self.show_runs()
@@ -185,7 +185,9 @@ class RunsScreen(SteeringScreen):
                 if self.listing.runs
                 else f"No runs yet. {hint('new')} starts one."
             )
-            nothing.update(printable(self.listing.problem) or why)
+            text = printable(self.listing.problem) or why
+            if str(nothing.content) != text:
+                nothing.update(text)
 
     def selected_path(self) -> str | None:
         """The folder of the run under the cursor."""

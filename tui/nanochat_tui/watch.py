@@ -8,14 +8,12 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
-from nanochat_framework.runs.summary import RunSummary, summarize
+from nanochat_framework.runs.summary import RunSummary, again, summarize
 from nanochat_tui.filters import Filter
 
 _Marks = tuple[tuple[int, int, int] | None, ...]
@@ -40,7 +38,7 @@ class RunsWatch:
             known = self._seen.get(run.name)
             try:
                 seen[run.name] = (
-                    (marks, _again(known[1], now)) if known and known[0] == marks else (marks, summarize(run, now))
+                    (marks, again(known[1], now)) if known and known[0] == marks else (marks, summarize(run, now))
                 )
             except (OSError, UsageError):
                 continue
@@ -81,14 +79,6 @@ class RunsWatch:
                 found = dict(_flat(json.loads(RunDirectory(Path(summary.path)).config_resolved.read_bytes()), ""))
             self._configs[summary.path] = found
         return self._configs[summary.path]
-
-
-def _again(summary: RunSummary, now: float) -> RunSummary:
-    """The same run, whose files did not change: only whether it still lives can have."""
-    if summary.state not in (*LIVE_STATES, "queued", "lost"):
-        return summary
-    state = liveness(read_status(RunDirectory(Path(summary.path)).status), now)
-    return summary if state == summary.state else replace(summary, state=state)
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -39,12 +39,45 @@ class Smoothed:
         self.values.append(self._average)
 
 
-class Series:
-    """Points of one metric. Steps strictly rise; tokens and seconds do not fall."""
+class Places:
+    """Where points are on each axis. Steps strictly rise; tokens and seconds do not fall."""
 
     def __init__(self) -> None:
+        self.of: dict[Axis, array[float]] = {axis: array("d") for axis in AXES}
+
+    def __len__(self) -> int:
+        return len(self.of["step"])
+
+    def append(self, step: float, tokens: float, seconds: float) -> None:
+        """A place beyond the last one; clocks that were set back stand still."""
+        for known, place in zip(self.of.values(), (step, tokens, seconds), strict=True):
+            known.append(max(place, known[-1]) if known else place)
+
+    def cut(self, length: int) -> None:
+        """Forget all places but the first `length`."""
+        for known in self.of.values():
+            del known[length:]
+
+    def copy(self, length: int) -> Places:
+        """The first `length` places, apart."""
+        made = Places()
+        made.of = {axis: known[:length] for axis, known in self.of.items()}
+        return made
+
+
+class Series:
+    """Points of one metric.
+
+    Metrics that stand in the same records may share their places, which are most of what a point takes; whoever shares
+    them appends to them (`MetricStore` does). A series that has its own, as all have at first, does so itself.
+    """
+
+    def __init__(self, shared: Places | None = None) -> None:
+        """With `shared`: its points are to be where those are, from the first on, until `part`."""
         self.values = MinMaxPyramid()
-        self.places: dict[Axis, array[float]] = {axis: array("d") for axis in AXES}
+        self._places = Places() if shared is None else shared
+        self.shares = shared is not None
+        """Whether its places are not its own."""
         self.version = 0
         """Rises with every change."""
         self._smoothed: Smoothed | None = None
@@ -52,16 +85,32 @@ class Series:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def places(self) -> dict[Axis, array[float]]:
+        """Places of the points on each axis, as many as there are values."""
+        return self._places.of
+
     def put(self, step: int, tokens: float, seconds: float, value: float) -> None:
         """Add a point; one at the same step is replaced, one at an earlier step finds its place."""
+        self.part()
         steps = self.places["step"]
         if steps and step <= steps[-1]:
             self._insert(step, tokens, seconds, value)
             return
-        self._append((float(step), tokens, seconds), value)
+        self._places.append(float(step), tokens, seconds)
+        self.put_last(value)
+
+    def put_last(self, value: float) -> None:
+        """The value at the last place, which was appended to the shared places a moment ago."""
+        self.values.append(value)
         if self._smoothed is not None:
             self._smoothed.append(value)
         self.version += 1
+
+    def part(self) -> None:
+        """Have places of its own from now on."""
+        if self.shares:
+            self._places, self.shares = self._places.copy(len(self)), False
 
     def rewind(self, step: float) -> None:
         """Forget all points beyond a step."""
@@ -87,30 +136,23 @@ class Series:
         left = max(right - 1, 0)
         return left if place - places[left] <= places[right] - place else right
 
-    def _append(self, places: tuple[float, ...], value: float) -> None:
-        for axis, place in zip(AXES, places, strict=True):
-            known = self.places[axis]
-            known.append(max(place, known[-1]) if known else place)  # clocks are set back now and then
-        self.values.append(value)
-
     def _insert(self, step: int, tokens: float, seconds: float, value: float) -> None:
         index = bisect_left(self.places["step"], step)
-        points = [
-            ((self.places["step"][i], self.places["tokens"][i], self.places["time"][i]), self.values.values[i])
-            for i in range(index, len(self))
-        ]
-        if points[0][0][0] == step:
+        points = [(*(self.places[axis][i] for axis in AXES), self.values.values[i]) for i in range(index, len(self))]
+        if points[0][0] == step:
             del points[0]
         self._cut(index)
-        self._append((float(step), tokens, seconds), value)
-        for places, later in points:
-            self._append(places, later)
+        for *place, later in ((float(step), tokens, seconds, value), *points):
+            self._places.append(*place)
+            self.values.append(later)
+        self._smoothed = None
+        self.version += 1
 
     def _cut(self, length: int) -> None:
         if length == len(self):
             return
         self.values.cut(length)
-        for places in self.places.values():
-            del places[length:]
+        if not self.shares:
+            self._places.cut(length)
         self._smoothed = None
         self.version += 1

@@ -71,7 +71,7 @@ class CheckpointsScreen(DashboardScreen):
     def look(self) -> None:
         """Read again where something is different; ages and the run's state in any case."""
         self.poll_requests()
-        if not self.is_current:
+        if not self.in_sight:
             return
         self._heading()
         mark = self._looked()

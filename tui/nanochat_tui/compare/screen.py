@@ -25,8 +25,8 @@ from nanochat_tui.compare.texts import side_by_side
 from nanochat_tui.feed import RunFeed
 from nanochat_tui.keys import bindings
 
-CATCH_UP_SECONDS, BUSY_SECONDS = 0.01, 0.04
-"""Pause between two looks while there is more to read; so long a look may read."""
+BUSY_SECONDS = 0.04
+"""So long a look may read."""
 DRAW_SECONDS = 1.0
 """Between two drawings of curves that grow: many curves of many runs take their time."""
 COMPARE_SECONDS = 2.0
@@ -51,7 +51,6 @@ class CompareScreen(ChartScreen):
         super().__init__()
         self.runs = [Compared(RunFeed(run), place) for run, place in runs]
         self.seconds = seconds
-        self._catching_up = False
         self.store = JointStore(self.runs)
         self._next = 0
         self._drawn = 0.0
@@ -111,7 +110,7 @@ class CompareScreen(ChartScreen):
     def look(self) -> None:
         """Read a little of each run, show what changed; at once again if there is more."""
         self.poll_requests()
-        if not self.is_current:
+        if not self.in_sight:
             return
         more = self._read()
         if not self.store.is_of(self.runs):
@@ -120,14 +119,8 @@ class CompareScreen(ChartScreen):
         self._headings()
         if not self.charts_in_sight() or time.monotonic() - self._drawn > DRAW_SECONDS:
             self._tabs()
-        if more and not self._catching_up:
-            self._catching_up = True
-            self.set_timer(CATCH_UP_SECONDS, self._catch_up)
-
-    def _catch_up(self) -> None:
-        """Look again at once; one such look waits at a time, however often the screen looks by the clock."""
-        self._catching_up = False
-        self.look()
+        if more:
+            self.catch_up(self.look)
 
     def _read(self) -> bool:
         """Poll the runs in turn for as long as a look may take; whether there is more."""

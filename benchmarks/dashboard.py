@@ -41,7 +41,7 @@ from textual.widget import Widget
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import MetricsLog
-from nanochat_framework.runs.status import StatusFile, read_status
+from nanochat_framework.runs.status import LIVE_STATES, StatusFile, liveness, read_status
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
@@ -354,6 +354,8 @@ def watched(data: Path, rounds: int, seconds: float) -> None:
             found = read_status(run.status)
             if found is not None and found.pid:
                 os.kill(found.pid, signal.SIGTERM)
+            while liveness(read_status(run.status)) in LIVE_STATES:  # it writes a checkpoint first
+                time.sleep(0.5)
 
 
 def steps_in(run: RunDirectory, seconds: float, on: bool) -> float:

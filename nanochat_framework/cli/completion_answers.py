@@ -102,7 +102,8 @@ def _runs(arguments: argparse.Namespace, prefix: str) -> Candidates:
 
     folder = getattr(arguments, "runs_dir", None)
     found = RunDirectory.all(Path(folder) if folder else default_runs_dir())
-    return dict.fromkeys((run.name for run in found), "run")
+    aliases = {run.alias: f"run {run.name}" for run in found if run.alias}
+    return {**dict.fromkeys((run.name for run in found), "run"), **aliases}
 
 
 def _checkpoints(arguments: argparse.Namespace, prefix: str) -> Candidates:

@@ -19,6 +19,7 @@ examples:
   nanochat runs show first
   nanochat runs logs first -f
   nanochat runs compare first second
+  nanochat runs alias 2026-11-03_tiny-cpu-0004 baseline
   nanochat runs fork first --from step_00001000 --set optimizer.0.lr=0.01 --run lower --detach
   nanochat runs pause first
   nanochat runs set first lr_scale=0.5 eval.every=200
@@ -26,15 +27,15 @@ examples:
   nanochat runs pause first --release      checkpoint and end, so that the device is free
   nanochat runs stop /mnt/farm/runs/first --timeout 300
 
-RUN is a name under --runs-dir (default ./runs, or NANOCHAT_RUNS_DIR), or the path of a run's folder. What is asked of a
-training is written into its folder and done after its present step; the command waits for the answer. docs/runs.md has the
+RUN is a name or an alias under --runs-dir (default ./runs, or NANOCHAT_RUNS_DIR), or the path of a run's folder. What is asked
+of a training is written into its folder and done after its present step; the command waits for the answer. docs/runs.md has the
 protocol. Exit codes: 0 done, 1 failed or not answered in time, 2 refused.
 """
 
 _MODULES = {
     **dict.fromkeys(("ls", "show", "compare"), "runs_view"),
     **dict.fromkeys(COMMANDS, "runs_steer"),
-    **dict.fromkeys(("tag", "rm"), "runs_keep"),
+    **dict.fromkeys(("tag", "alias", "rm"), "runs_keep"),
     "logs": "runs_logs",
     "fork": "runs_fork",
 }
@@ -108,6 +109,11 @@ def _keeping(actions: Any) -> None:
     tagging.add_argument("add", nargs="*", metavar="TAG", help="tags to add")
     tagging.add_argument("--remove", action="append", default=[], metavar="TAG", help="a tag to take away (repeatable)")
     tagging.add_argument("--json", action="store_true", help="the tags as JSON")
+    naming = _action(actions, "alias", "give a run another name, by which every command finds it, or show it")
+    _run_argument(naming)
+    naming.add_argument("alias", nargs="?", metavar="ALIAS", help="the other name")
+    naming.add_argument("--remove", action="store_true", help="take the other name away")
+    naming.add_argument("--json", action="store_true", help="the other name as JSON")
     removing = _action(actions, "rm", "remove runs with all their checkpoints")
     removing.add_argument("runs", nargs="+", metavar="RUN", help="names of runs, or paths of their folders")
     removing.add_argument("--yes", action="store_true", help="do not ask")

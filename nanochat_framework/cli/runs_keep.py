@@ -1,4 +1,4 @@
-"""`nanochat runs tag|rm`: put runs in order."""
+"""`nanochat runs tag|alias|rm`: put runs in order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 
 from nanochat_framework.cli.common import confirm, print_json
 from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.alias import set_alias
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
 from nanochat_framework.runs.status import listens, liveness, read_status
@@ -14,8 +15,8 @@ from nanochat_framework.runs.tags import change_tags, read_tags
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tag or remove."""
-    return _tag(arguments) if arguments.action == "tag" else _remove(arguments)
+    """Tag, give another name, or remove."""
+    return {"tag": _tag, "alias": _alias, "rm": _remove}[arguments.action](arguments)
 
 
 def _tag(arguments: argparse.Namespace) -> int:
@@ -27,6 +28,19 @@ def _tag(arguments: argparse.Namespace) -> int:
     else:
         for tag in tags:
             print(tag)
+    return 0
+
+
+def _alias(arguments: argparse.Namespace) -> int:
+    target = RunDirectory.find(arguments.runs_dir, arguments.run)
+    if arguments.remove and arguments.alias:
+        raise UsageError("--remove takes the alias away; give no other one with it")
+    if arguments.remove or arguments.alias:
+        set_alias(target, arguments.alias)
+    if arguments.json:
+        print_json(target.alias)
+    elif target.alias:
+        print(target.alias)
     return 0
 
 

@@ -61,13 +61,13 @@ def _wanted(summary: RunSummary, arguments: argparse.Namespace) -> bool:
     return (
         (not arguments.state or summary.state in arguments.state)
         and all(tag in summary.tags for tag in arguments.tag)
-        and fnmatch.fnmatchcase(summary.name, arguments.match)
+        and any(fnmatch.fnmatchcase(name, arguments.match) for name in (summary.name, summary.called))
     )
 
 
 def _row(summary: RunSummary, now: float) -> tuple[str, ...]:
     return (
-        summary.name,
+        summary.title,
         _state(summary, now),
         f"{summary.step}/{summary.total_steps}" if summary.total_steps else str(summary.step),
         _number(summary.loss, ".4f"),

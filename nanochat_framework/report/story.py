@@ -96,7 +96,10 @@ def _lead(found: Gathered, now: float) -> str:
 
 def _model_and_data(found: Gathered) -> Section:
     model = found.config.get("model")
-    rows = [("run", found.run.name), ("begun", moment(found.summary.created) if found.summary.created else NOTHING)]
+    rows = [
+        ("run", found.summary.title),
+        ("begun", moment(found.summary.created) if found.summary.created else NOTHING),
+    ]
     if found.summary.parent:
         rows.append(("forked from", found.summary.parent))
     if found.summary.tags:

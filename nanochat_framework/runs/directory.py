@@ -98,6 +98,20 @@ class RunDirectory:
         return self.path / "tags.json"
 
     @property
+    def alias_json(self) -> Path:
+        """Another name that people gave the run; see `runs.alias`."""
+        return self.path / "alias.json"
+
+    @property
+    def alias(self) -> str | None:
+        """The run's other name; None where it has none that can be read."""
+        try:
+            alias = json.loads(self.alias_json.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return alias if isinstance(alias, str) and _NAME.match(alias) else None
+
+    @property
     def train_log(self) -> Path:
         """What the training process printed, if it was started with its output going here."""
         return self.path / "train.log"
@@ -145,6 +159,7 @@ class RunDirectory:
         """
         if name is not None:
             check_name(name)
+            _check_alias(runs_dir, name)
         resolved_json = _json(resolved)
         paths = [path for path, _ in sources]
         facts = _facts(resolved_json, config_sources=paths, overrides=list(overrides), argv=list(argv), parent=parent)
@@ -179,11 +194,15 @@ class RunDirectory:
 
     @classmethod
     def find(cls, runs_dir: Path, name: str) -> RunDirectory:
-        """A run by name, or by the path of its folder. Raises UsageError with near names."""
+        """A run by name, by the path of its folder, or by its alias. Raises UsageError with near names."""
         for path in (runs_dir / name, Path(name)):
             if name and os.path.isfile(path / "run.json"):  # False, not an error, for a name that is no path
                 return cls(path)
-        names = [run.name for run in cls.all(runs_dir)]
+        runs = cls.all(runs_dir)
+        aliases = {run.alias: run for run in runs if run.alias}
+        if name in aliases:
+            return aliases[name]
+        names = [*aliases, *(run.name for run in runs)]
         near = difflib.get_close_matches(name, names, n=1)
         if near:
             hint = f"; did you mean {near[0]!r}?"
@@ -210,11 +229,11 @@ def source_name(number: int) -> str:
     return f"config.source.{number}.toml" if number else "config.source.toml"
 
 
-def check_name(name: str) -> None:
-    """Raises UsageError if a run cannot be called that."""
+def check_name(name: str, what: str = "--run") -> None:
+    """Raises UsageError if a run cannot be called that; `what` asks for it."""
     if not _NAME.match(name):
         raise UsageError(
-            f"--run {name!r}: not a name for a run; use up to 128 letters, digits and . _ + = @ -, beginning with a "
+            f"{what} {name!r}: not a name for a run; use up to 128 letters, digits and . _ + = @ -, beginning with a "
             "letter or digit"
         )
 
@@ -224,6 +243,13 @@ def check_free(runs_dir: Path, name: str) -> None:
     check_name(name)
     if os.path.lexists(runs_dir / name):
         raise UsageError(_taken(runs_dir / name))
+    _check_alias(runs_dir, name)
+
+
+def _check_alias(runs_dir: Path, name: str) -> None:
+    other = next((run for run in RunDirectory.all(runs_dir) if run.alias == name), None)
+    if other is not None:
+        raise UsageError(f"--run {name}: another name of {other.path}; choose another one")
 
 
 def _facts(resolved_json: bytes, **given: Any) -> dict[str, Any]:

@@ -30,7 +30,10 @@ def facts(run: RunDirectory) -> dict[str, Any]:
     summary, status, events = summarize(run), read_status(run.status), list(read(run.events))
     metrics = last_values(run.metrics)
     found = {
-        **{key: getattr(summary, key) for key in ("name", "path", "state", "error", "step", "total_steps", "tokens")},
+        **{
+            key: getattr(summary, key)
+            for key in ("name", "alias", "path", "state", "error", "step", "total_steps", "tokens")
+        },
         **({"waits_for": list(summary.waits_for)} if summary.waits_for else {}),
         "attempts": summary.attempt,
         "heartbeat": None if status is None else f"{heartbeat_age(status)} ago",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,22 @@ def hold(path: Path, *, doing: str = "training this run") -> Iterator[None]:
                     owner_file.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold_soon(path: Path, *, doing: str, seconds: float = 5.0) -> Iterator[None]:
+    """`hold`, for what takes a moment: waits up to `seconds` until others have let go. Raises Held after that."""
+    deadline = time.monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(hold(path, doing=doing))
+                break
+            except Held:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+        yield
 
 
 def _flock(descriptor: int, path: Path, doing: str) -> bool:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +22,7 @@ from nanochat_framework.runs.control import ControlInbox, Refused, Request, answ
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog
 from nanochat_framework.runs.jsonlines import Record, read
-from nanochat_framework.runs.lock import Held, hold
+from nanochat_framework.runs.lock import hold_soon
 from nanochat_framework.runs.status import (
     HEARTBEAT_LIMIT_S,
     LIVE_STATES,
@@ -62,16 +62,7 @@ def checked(before: Sequence[RunDirectory], name: str | None = None) -> None:
 def joining(runs_dir: Path) -> Iterator[None]:
     """Nobody else joins the queue of a folder while the block runs. Raises UsageError if somebody takes too long."""
     runs_dir.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(hold(runs_dir / ".queue.lock", doing="joining the queue"))
-                break
-            except Held:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+    with hold_soon(runs_dir / ".queue.lock", doing="joining the queue", seconds=LOCK_SECONDS):
         yield
 
 

@@ -23,10 +23,11 @@ class RunSummary:
 
     `state` is that of `runs.status.liveness`: `lost` if the run says that it trains and its process is gone, `unknown`
     without a status. `parent` is the run (and checkpoint) that it was forked from, `waits_for` the runs that come before a
-    queued one.
+    queued one, `alias` another name (`runs.alias`).
     """
 
     name: str
+    alias: str | None
     path: str
     state: str
     step: int
@@ -52,6 +53,16 @@ class RunSummary:
         """The run's folder."""
         return RunDirectory(Path(self.path))
 
+    @property
+    def called(self) -> str:
+        """What to call it where there is little room: its alias, else its name."""
+        return self.alias or self.name
+
+    @property
+    def title(self) -> str:
+        """Its alias and, in brackets, its name; its name where it has no alias."""
+        return f"{self.alias} ({self.name})" if self.alias else self.name
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         data: dict[str, Any] = plain(asdict(self))
@@ -67,6 +78,7 @@ def summarize(run: RunDirectory, now: float | None = None) -> RunSummary:
     status, state = known or Status(), liveness(known, now)
     return RunSummary(
         name=run.name,
+        alias=run.alias,
         path=str(run.path),
         state=state,
         step=status.step,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterable
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.atomic import write_atomic
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.lock import Held, hold
+from nanochat_framework.runs.lock import hold_soon
 
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=:/@-]{0,63}\Z")
-_PATIENCE_S = 5.0
 
 
 def read_tags(run: RunDirectory) -> tuple[str, ...]:
@@ -37,22 +35,14 @@ def change_tags(run: RunDirectory, add: Iterable[str] = (), remove: Iterable[str
             raise UsageError(
                 f"{tag!r}: not a tag; use up to 64 letters, digits and . _ + = : / @ -, beginning with a letter or digit"
             )
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            with hold(run.path / ".tags.lock", doing="changing its tags"):
-                tags = set(read_tags(run))
-                missing = sorted(removing - tags)
-                if missing:
-                    raise UsageError(
-                        f"{run.name} has no tag {missing[0]!r}; it has {', '.join(sorted(tags)) or 'none'}"
-                    )
-                changed = sorted((tags - removing) | adding)
-                write_atomic(run.tags, json.dumps(changed).encode() + b"\n")
-                return tuple(changed)
-        except OSError as error:
-            raise UsageError(f"{run.tags}: cannot be written ({error.strerror})") from None
-        except Held:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+    try:
+        with hold_soon(run.path / ".tags.lock", doing="changing its tags"):
+            tags = set(read_tags(run))
+            missing = sorted(removing - tags)
+            if missing:
+                raise UsageError(f"{run.name} has no tag {missing[0]!r}; it has {', '.join(sorted(tags)) or 'none'}")
+            changed = sorted((tags - removing) | adding)
+            write_atomic(run.tags, json.dumps(changed).encode() + b"\n")
+            return tuple(changed)
+    except OSError as error:
+        raise UsageError(f"{run.tags}: cannot be written ({error.strerror})") from None

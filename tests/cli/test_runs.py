@@ -1,4 +1,4 @@
-"""`nanochat runs ls|show|compare|tag|rm` over folders as trainings leave them."""
+"""`nanochat runs ls|show|compare|tag|alias|rm` over folders as trainings leave them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from nanochat_framework.cli import main
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
-from nanochat_framework.runs.directory import RunDirectory
+from nanochat_framework.runs.directory import RunDirectory, check_free
 from nanochat_framework.runs.events import begin_attempt
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.status import StatusFile
@@ -162,6 +162,40 @@ def test_tags(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert output(capsys, "tag", "first", "--runs-dir", runs).split() == ["b", "c"]
     assert "has no tag 'x'; it has b, c" in output(capsys, "tag", "first", "--remove", "x", "--runs-dir", runs, code=2)
     assert "not a tag" in output(capsys, "tag", "first", "a b", "--runs-dir", runs, code=2)
+
+
+def test_an_alias_is_a_name_like_the_run_s_own(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert output(capsys, "alias", "first", "--runs-dir", runs) == ""
+    assert output(capsys, "alias", "first", "base", "--runs-dir", runs).split() == ["base"]
+    assert json.loads(output(capsys, "alias", "base", "--json", "--runs-dir", runs)) == "base"
+    assert json.loads(output(capsys, "show", "base", "--json", "--runs-dir", runs))["name"] == "first"
+    assert "base (first)" in output(capsys, "ls", "--runs-dir", runs)
+    assert [run["name"] for run in listed(capsys, "--match", "bas*", "--runs-dir", runs)] == ["first"]
+    assert "did you mean 'base'?" in output(capsys, "show", "bsae", "--runs-dir", runs, code=2)
+    assert output(capsys, "alias", "base", "ground", "--runs-dir", runs).split() == ["ground"]
+    assert "no run 'base'" in output(capsys, "show", "base", "--runs-dir", runs, code=2)
+    assert output(capsys, "alias", "ground", "--remove", "--runs-dir", runs) == ""
+    assert "no run 'ground'" in output(capsys, "show", "ground", "--runs-dir", runs, code=2)
+
+
+def test_an_alias_is_given_once(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output(capsys, "alias", "first", "base", "--runs-dir", runs)
+    assert "taken by run first" in output(capsys, "alias", "second", "base", "--runs-dir", runs, code=2)
+    assert "taken by run second" in output(capsys, "alias", "first", "second", "--runs-dir", runs, code=2)
+    assert "the run's own name" in output(capsys, "alias", "first", "first", "--runs-dir", runs, code=2)
+    assert "not a name for a run" in output(capsys, "alias", "first", "a/b", "--runs-dir", runs, code=2)
+    assert "give no other one" in output(capsys, "alias", "first", "x", "--remove", "--runs-dir", runs, code=2)
+    assert RunDirectory(runs / "first").alias == "base"
+    with pytest.raises(UsageError, match="another name of"):
+        check_free(runs, "base")
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'"a/b"', b"\xff", b"[" * 100_000])
+def test_a_damaged_alias_is_none(runs: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDirectory(runs / "first")
+    run.alias_json.write_bytes(content)
+    assert run.alias is None
+    assert "first" in output(capsys, "ls", "--runs-dir", runs)
 
 
 def test_many_tag_at_once(runs: Path) -> None:

@@ -13,6 +13,7 @@ from nanochat_tui.filters import Both, Comparison, Filter, Not, Word, number, pa
 
 RUN: dict[str, list[Any]] = {
     "name": ["first-muon"],
+    "alias": ["ground"],
     "state": ["running"],
     "lr": [0.02, 0.0001],
     "loss": [2.5],
@@ -36,6 +37,8 @@ def fits(text: str) -> bool:
         "muon",
         "GOOD",
         "tag=good tag=small",
+        "alias=ground",
+        "roun",
         "tag!=bad",
         "not tag=bad and age<=2h",
         "age>1h (state=failed or loss<2.6)",

@@ -131,6 +131,25 @@ def test_tagging(runs_dir: Path) -> None:
     drive(runs_dir, act)
 
 
+def test_another_name(runs_dir: Path) -> None:
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        await pilot.press("A", *"alpha", "enter")
+        await until(lambda: "taken by run alpha" in text_of(app), pilot.pause)
+        app.screen.query_one(Input).value = "ground"
+        await pilot.press("enter")
+        await until(lambda: "ground (beta)" in text_of(app), pilot.pause)
+        await pilot.press("enter")
+        await until(lambda: " ground (beta)  ● running" in text_of(app), pilot.pause)
+        await pilot.press("A")
+        await until(lambda: "Another name for beta" in text_of(app), pilot.pause)
+        app.screen.query_one(Input).value = ""
+        await pilot.press("enter")
+        await until(lambda: " beta  ● running" in text_of(app), pilot.pause)
+        assert not (runs_dir / "beta" / "alias.json").exists()
+
+    drive(runs_dir, act)
+
+
 def test_deleting_asks_and_refuses_a_run_that_trains(runs_dir: Path) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
         await pilot.press("D")

@@ -128,8 +128,9 @@ class RunFeed:
 
     def poll(self) -> bool:
         """Read what is new, CHUNK_BYTES of a file at most; whether there is more at once. Raises OSError."""
-        if self._changed(self.run.status):
+        if self._changed(self.run.status) or self.run.alias != self.summary.alias:
             self.summary = summarize(self.run)
+            self.version += 1
         elif (now := again(self.summary, time.time())) != self.summary:
             self.summary = now
             self.version += 1

@@ -1,6 +1,6 @@
 """The language that runs are looked for in: `lr>0.01 and state=running`, `(tag=good or eval_loss<2.9) and not ternary`.
 
-A comparison is FIELD OP VALUE with = != < <= > >= and ~ (contains), !~; a word alone is looked for in names and tags.
+A comparison is FIELD OP VALUE with = != < <= > >= and ~ (contains), !~; a word alone is looked for in names, aliases and tags.
 FIELD is a column, or a key of the configuration: all of it (`optimizer.0.lr`) or its last part (`lr`, whichever
 optimizer's). Where a field has several values, one that fits is enough. `and` may be left out.
 """
@@ -25,13 +25,15 @@ _FACTORS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "g": 1e9, "s": 1.0, "m": 60.
 
 @dataclass(frozen=True)
 class Word:
-    """Somewhere in the name or a tag."""
+    """Somewhere in the name, the alias or a tag."""
 
     text: str
 
     def fits(self, lookup: Lookup) -> bool:
         """Whether a run is meant."""
-        return any(self.text.lower() in str(value).lower() for field in ("name", "tag") for value in lookup(field))
+        return any(
+            self.text.lower() in str(value).lower() for field in ("name", "alias", "tag") for value in lookup(field)
+        )
 
     def __str__(self) -> str:
         return f'"{self.text}"'

@@ -86,7 +86,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("name", 22, lambda run: run.name, lambda run: run.name, right=False),
+    Column("name", 22, lambda run: run.called, lambda run: run.title, right=False),
     Column("state", 10, lambda run: run.state, state, right=False),
     Column("step", 20, lambda run: run.step / max(run.total_steps, 1), progress, right=False, least_screen=66),
     Column("loss", 8, lambda run: _known(run.loss), lambda run: decimals(run.loss), least_screen=46),

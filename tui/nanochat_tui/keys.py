@@ -78,6 +78,7 @@ KEYS = (
     Key("g", "chat", "talk", "go on from texts or chat, with a checkpoint of the run or any model file", BOTH),
     Key("b", "browse", "browse", "components with their settings and laws; plugins, and what became of them", RUNS),
     Key("t", "tag", "tag", "add and remove tags", BOTH),
+    Key("A", "alias", "alias", "give the run another name, by which every command finds it", BOTH),
     Key("D", "delete", "delete", "delete the run and everything in it (asks first)", RUNS),
     Key("1", "tab('charts')", "charts", "the charts", RUN),
     Key("2", "tab('log')", "log", "what the training said", RUN),

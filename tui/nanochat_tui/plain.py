@@ -25,7 +25,7 @@ def show(runs_dir: Path, *, wanted: str, seconds: float, once: bool) -> None:
             raise UsageError(watch.problem)
         runs = watch.matching(filter_)
         rows = [tuple(column.text(run) for column in formats.COLUMNS) for run in runs]
-        changes = [(run.name, run.state, run.step, run.loss, run.tags) for run in runs]
+        changes = [(run.title, run.state, run.step, run.loss, run.tags) for run in runs]
         if changes != before:
             if before is not None:
                 print()

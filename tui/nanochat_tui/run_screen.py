@@ -143,7 +143,7 @@ class RunScreen(ChartScreen, SteeringScreen):
     def _headings(self) -> None:
         run = self.feed.summary
         mark, style = sign(run.state)
-        heading = Text.assemble(f" {run.name}  ", (f"{mark} {run.state}", style), f"  {formats.progress(run)}")
+        heading = Text.assemble(f" {run.title}  ", (f"{mark} {run.state}", style), f"  {formats.progress(run)}")
         if run.state == "lost" and run.heartbeat:
             heading.append(f"  last sign {age(time.time() - run.heartbeat)} ago")
         left = formats.left(run)

@@ -125,7 +125,7 @@ class RunsScreen(SteeringScreen):
         if column.name != "name" or not self.marks:
             return column.text(run)
         place = self.marks.place(run.path)
-        return f"{' ' if place is None else SIGNS[place]} {run.name}"
+        return f"{' ' if place is None else SIGNS[place]} {run.title}"
 
     def _cell(self, column: Column, text: str, path: str, state: str, name_width: int) -> Text:
         cell = _cell(column, text, state, name_width)
@@ -137,7 +137,7 @@ class RunsScreen(SteeringScreen):
     def _name_width(self, wanted: list[Column]) -> int:
         """What the other columns leave to the name, no more than the longest."""
         others = sum(column.width + 2 for column in wanted if column.name != "name")
-        longest = max((len(run.name) for run in self.listing.runs), default=4) + 2 * bool(self.marks)
+        longest = max((len(run.title) for run in self.listing.runs), default=4) + 2 * bool(self.marks)
         return max(min(self.size.width - others - 3, longest), 8)
 
     def _rebuild(

@@ -7,6 +7,7 @@ from typing import Any
 
 from nanochat_framework.cli.options import read_options
 from nanochat_framework.errors import NanochatError, UsageError
+from nanochat_framework.runs.alias import set_alias
 from nanochat_framework.runs.control import SETTABLE, checked_settings
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import LIVE_STATES, listens, liveness, read_status
@@ -143,6 +144,19 @@ class SteeringScreen(DashboardScreen):
             from nanochat_tui.checkpoints.forking import open_fork
 
             open_fork(self, run)
+
+    def action_alias(self) -> None:
+        """Ask for another name."""
+        run = self.target()
+        if run is None:
+            return
+        prompt = Prompt(
+            f"Another name for {run.name}",
+            "every command finds the run by it; empty: none",
+            value=run.alias or "",
+            check=lambda text: set_alias(run, text.strip() or None),
+        )
+        self.app.push_screen(prompt, self.changed)
 
     def action_tag(self) -> None:
         """Ask for tags to add and to remove."""

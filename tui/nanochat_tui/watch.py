@@ -34,7 +34,7 @@ class RunsWatch:
         """Look again; whether anything is different. A run that cannot be read is left out."""
         now, seen = time.time(), {}
         for run in self._folders():
-            marks = tuple(_mark(file) for file in (run.status, run.tags, run.run_json))
+            marks = tuple(_mark(file) for file in (run.status, run.tags, run.alias_json, run.run_json))
             known = self._seen.get(run.name)
             try:
                 seen[run.name] = (
@@ -118,6 +118,7 @@ def _age(summary: RunSummary) -> float | None:
 
 FIELDS: dict[str, Callable[[RunSummary], Sequence[Any]]] = {
     "name": lambda run: [run.name],
+    "alias": lambda run: [run.alias],
     "state": lambda run: [run.state],
     "step": lambda run: [run.step],
     "steps": lambda run: [run.total_steps],

@@ -144,7 +144,7 @@ class CompareScreen(ChartScreen):
         for number, run in enumerate(self.runs):
             summary = run.feed.summary
             legend.append("    " if number else "")
-            legend.append(f"{run.sign} {summary.name}", f"bold {run.colour}")
+            legend.append(f"{run.sign} {summary.called}", f"bold {run.colour}")
             done = f" {short(summary.step)}/{short(summary.total_steps)}" if summary.state != "finished" else ""
             legend.append(f" {summary.state}{done}".replace(" ", "\u00a0"), "dim")
         self._say("#legend", legend)

@@ -54,7 +54,7 @@ def fill(table: DataTable[Text], runs: Sequence[Compared], rows: Sequence[Row]) 
         table.clear(columns=True)
         table.add_column("", key="name")
         for run in runs:
-            head = Text(f"{run.sign} {run.feed.summary.name}", style=f"bold {run.colour}", justify="right")
+            head = Text(f"{run.sign} {run.feed.summary.called}", style=f"bold {run.colour}", justify="right")
             head.truncate(LONGEST_CELL, overflow="ellipsis")
             table.add_column(head, key=run.feed.summary.path)
         for name, cells in rows:

@@ -51,7 +51,7 @@ def _by_prompt(samples: Sequence[Record]) -> dict[str, dict[int, str]]:
 def _cell(run: Compared, texts: dict[int, str], step: int | None) -> tuple[Text, Text]:
     """Who wrote it, and the text."""
     at = max(texts, default=None) if step is None else step
-    who = Text(f"{run.sign} {run.feed.summary.name}", style=run.colour)
+    who = Text(f"{run.sign} {run.feed.summary.called}", style=run.colour)
     if step is None and at is not None:
         who.append(f"  step {at:,}", "dim")
     return who, Text(texts.get(at, "-") if at is not None else "-")

@@ -73,8 +73,11 @@ class JsonLinesWriter:
     """Appends records, each with one write of one line, so that several processes may append to one file.
 
     A torn last line, left by a crash or by a full disk, is closed with a newline before the next record; readers pass
-    over it. (`heal` removes it instead, and may be used only where there is no other writer.)
+    over it. (`heal` removes it instead, and may be used only where there is no other writer.) As with a file object, one that
+    nobody has any more is closed.
     """
+
+    _descriptor = -1
 
     def __init__(self, path: Path, *, sync: bool = False) -> None:
         """Open for appending. `sync` makes each record durable (milliseconds each; for rare records)."""
@@ -114,6 +117,9 @@ class JsonLinesWriter:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class JsonLinesReader:

@@ -81,10 +81,15 @@ class Prepared:
     reporting: Reporting
 
     def close(self, error: type[BaseException] | None, *_: object) -> None:
-        """Let the trackers write what waits, after the last event; who interrupts a run twice does not want to wait."""
+        """After the last event: let the trackers write what waits, and close the run's files.
+
+        Who interrupts a run twice does not want to wait for trackers.
+        """
         if self.reporting.trackers is not None:
             hurried = error is not None and issubclass(error, KeyboardInterrupt)
             self.reporting.trackers.close(HURRIED_SECONDS if hurried else FLUSH_SECONDS)
+        self.reporting.events.close()
+        self.reporting.metrics.close()
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal, unless the run is quiet, and train.log."""

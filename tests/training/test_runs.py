@@ -19,6 +19,8 @@ from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
 from tests.conftest import tiny_dict
 
+OPEN_FILES = Path("/proc/self/fd")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -58,6 +60,15 @@ def test_a_finished_run(finished: Path, config: Path) -> None:
     assert "eval/loss" in records[2]
     assert "eval/bits_per_byte" not in records[2], "synthetic tokens have no bytes"
     assert records[-1]["train/learning_rate/muon"] == pytest.approx(0.02 * 0.1)
+
+
+def test_no_file_of_a_run_stays_open(config: Path, tmp_path: Path, finished: Path) -> None:
+    """`finished` has trained in this process before: what is opened once, by libraries, is open by now."""
+    if not OPEN_FILES.is_dir():
+        pytest.skip("no /proc/self/fd here, which tells the open files")
+    before = sorted(os.listdir(OPEN_FILES))
+    assert main(["train", str(config), "--run", "again", "--runs-dir", str(tmp_path), "--quiet"]) == 0
+    assert sorted(os.listdir(OPEN_FILES)) == before
 
 
 def test_resuming_from_any_checkpoint_gives_the_same_run(finished: Path, tmp_path: Path) -> None:

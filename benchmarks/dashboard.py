@@ -4,7 +4,7 @@
     python benchmarks/dashboard.py [--rounds 9]
     python benchmarks/dashboard.py --only screen   (first paint; four charts of 100,000 points at 4 Hz; idle; memory)
     python benchmarks/dashboard.py --only compare  (seven runs over each other)
-    python benchmarks/dashboard.py --only watched --data data   (a CPU training, watched and not in turns of 30 s)
+    python benchmarks/dashboard.py --only watched --data data   (a CPU training, watched and not in turns of 6 s)
 
 A redraw is what follows when one point was added: the new point is handed to the widget and every row of it is rendered,
 headless, 160 x 45 cells. Times are CPU time of the process, medians over rounds in which all take turns. The others
@@ -32,6 +32,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -40,7 +41,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.metrics import MetricsLog
+from nanochat_framework.runs.metrics import MetricsLog, read_metrics
 from nanochat_framework.runs.status import LIVE_STATES, StatusFile, liveness, read_status
 from nanochat_tui.charts.picture import Curve
 from nanochat_tui.charts.series import Series
@@ -329,26 +330,39 @@ def million(folder: Path, rounds: int) -> None:
     terminal.close()
 
 
-def watched(data: Path, rounds: int, seconds: float) -> None:
-    """Steps that a CPU training takes in `seconds`, in turns with a dashboard at its charts and without; the ratio's median."""
+def watched(data: Path, turns: int, seconds: float) -> None:
+    """How much longer the steps of a CPU training take while a dashboard shows its charts.
+
+    The dashboard is open all the time, and halted (SIGSTOP) in every other turn. Steps are timed by the records that the
+    training writes; a turn's step is the median, and of neighbouring turns with and without the ratio is taken.
+    """
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["train", "tiny-cpu", "--runs-dir", folder, "--run", "watched", "--detach"]
         settings = ["train.steps=1000000", "train.log_every=1", f"data.source.path={data.absolute() / 'tokens.bin'}"]
         words = [word for setting in settings for word in ("--set", setting)]
-        subprocess.run([sys.executable, "-m", "nanochat_framework", *arguments, *words], check=True, cwd=data.parent)
+        command = [sys.executable, "-m", "nanochat_framework", *arguments, *words]
+        subprocess.run(command, check=True, cwd=data.parent, capture_output=True)
         run = RunDirectory(Path(folder, "watched"))
         try:
             while (status := read_status(run.status)) is None or status.step < 20:
                 time.sleep(1.0)
-            ratios = []
-            for number in range(rounds):
-                order = (True, False) if number % 2 else (False, True)
-                speeds = {on: steps_in(run, seconds, on) for on in order}
-                ratios.append(speeds[False] / speeds[True] - 1)
-            slower = 100 * statistics.median(ratios)
-            spread = 100 * (max(ratios) - min(ratios)) / 2
+            terminal = Terminal(str(run.path))
+            terminal.read(10.0)
+            spans = []
+            for number in range(2 * turns):
+                on = number % 2 == 0
+                os.kill(terminal.pid, signal.SIGCONT if on else signal.SIGSTOP)
+                began = time.time()
+                terminal.read(seconds) if on else time.sleep(seconds)
+                spans.append((began, time.time()))
+            os.kill(terminal.pid, signal.SIGCONT)
+            terminal.close()
+            steps = [step_seconds(run, *span) for span in spans]
+            ratios = [100 * (on / off - 1) for on, off in zip(steps[::2], steps[1::2], strict=True)]
+            low, high = interval(ratios)
             print(
-                f"| a CPU training that is watched at 4 Hz | {slower:.1f} % slower (± {spread:.1f}, {rounds} turns) |"
+                f"| steps of a CPU training ({statistics.median(steps[1::2]):.2f} s each) while it is watched | "
+                f"{statistics.median(ratios):+.1f} % ({low:+.1f} to {high:+.1f}, 95 %; {turns} turns of {seconds:g} s) |"
             )
         finally:
             found = read_status(run.status)
@@ -358,17 +372,17 @@ def watched(data: Path, rounds: int, seconds: float) -> None:
                 time.sleep(0.5)
 
 
-def steps_in(run: RunDirectory, seconds: float, on: bool) -> float:
-    """Steps a second over some seconds, with a dashboard open or not."""
-    terminal = Terminal(str(run.path)) if on else None
-    time.sleep(3.0) if terminal is None else terminal.read(3.0)
-    before, began = read_status(run.status), perf_counter()
-    time.sleep(seconds) if terminal is None else terminal.read(seconds)
-    after, ended = read_status(run.status), perf_counter()
-    if terminal is not None:
-        terminal.close()
-    assert before is not None and after is not None
-    return max(after.step - before.step, 1) / (ended - began)
+def step_seconds(run: RunDirectory, began: float, ended: float) -> float:
+    """The median step of those that lie within a stretch of time."""
+    times = [record["time"] for record in read_metrics(run.metrics)]
+    return statistics.median(b - a for a, b in pairwise(times) if began <= a and b <= ended)
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Where the median is, with 95 % confidence: by drawing from the values again and again."""
+    noise = random.Random(0)
+    medians = sorted(statistics.median(noise.choices(values, k=len(values))) for _ in range(2000))
+    return medians[50], medians[-51]
 
 
 def main() -> None:
@@ -380,7 +394,7 @@ def main() -> None:
     if arguments.only == "watched":
         if arguments.data is None:
             parser.error("--only watched needs --data")
-        watched(arguments.data, arguments.rounds, 30.0)
+        watched(arguments.data, 4 * arguments.rounds, 6.0)
     if arguments.only in (None, "charts"):
         charts(arguments.rounds)
     if arguments.only in (None, "screen"):

@@ -87,7 +87,7 @@ class CheckpointCallback(Callback):
         """`warn` tells the person what should not wait."""
         self.store, self.settings, self.keep_last, self.evaluation = store, settings, keep_last, evaluation
         self._warn = warn
-        self._saved: tuple[int, str] | None = None  # step and name of the newest of this attempt
+        self._saved: tuple[int, int, str] | None = None  # of this attempt's newest: step, step of the best, name
         self._failing: tuple[float, float] | None = None  # since when none can be written, when to try again
 
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
@@ -124,15 +124,17 @@ class CheckpointCallback(Callback):
     def save(self, trainer: Trainer) -> str:
         """Write a checkpoint, unless there is one of this step already; its name.
 
-        `best` and `final` are further names of the same files. Raises CheckpointFailed.
+        One that was written before this step's evaluation turned out to be the best is written again: else a run that goes
+        on from it would not know of it. `best` and `final` are further names of the same files. Raises CheckpointFailed.
         """
-        if self._saved is not None and self._saved[0] == trainer.step:
-            return self._saved[1]
+        moment = trainer.step, self.evaluation.best_step
+        if self._saved is not None and self._saved[:2] == moment:
+            return self._saved[2]
         try:
             name = trainer.checkpoint()
         except CheckpointFailed as error:
             raise CheckpointFailed(self._explained(trainer.step, error)) from error
-        self._saved, self._failing = (trainer.step, name), None
+        self._saved, self._failing = (*moment, name), None
         if trainer.world.is_main:
             if trainer.finished:
                 self.store.link(name, "final")

@@ -18,7 +18,8 @@ import pytest
 import tomli_w
 
 from nanochat_framework.cli import main
-from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.checkpoint_manifest import recorded_step
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.control import Request, send
 from nanochat_framework.runs.controller import Outcome, PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
@@ -137,6 +138,34 @@ def test_a_training_is_paused_changed_and_stopped(tmp_path: Path) -> None:
             assert record["train/learning_rate/muon"] == 0.02 * min(record["step"] / 2, 1.0) * scale
             assert record["step"] <= changed or record["step"] % 2 == 0
     assert os.path.exists(run.checkpoints / "best"), "the evaluation that was asked for is the best so far"
+
+
+def test_an_evaluation_after_its_checkpoint_counts_for_it(tmp_path: Path) -> None:
+    """A run that goes on from there knows how good it was: weights that are no better do not become the best."""
+    run = RunDirectory(tmp_path / "first")
+    told: dict[str, Any] = {}
+
+    def steer(run: RunDirectory) -> None:
+        assert ask(run, "pause").verdict == "done"
+        told["name"] = ask(run, "checkpoint").facts["checkpoint"]
+        told["loss"] = ask(run, "eval").facts["scores"]["eval/loss"]
+        assert ask(run, "set", lr_scale=0.0).verdict == "done"
+        assert ask(run, "stop").facts["checkpoint"] == told["name"]
+
+    assert trained(["train", str(config(tmp_path)), "--run", "first"], run, steer) == 3
+    best = run.checkpoints / "best"
+    for folder in (best, run.checkpoints / told["name"]):
+        evaluation = json.loads((folder / "meta.json").read_text())["callbacks"]["EvaluationCallback"]
+        assert evaluation["best_loss"] == evaluation["latest"]["eval/loss"] == told["loss"]
+    assert recorded_step(best) == step(run)
+
+    def look_again(run: RunDirectory) -> None:
+        until(lambda: f"step_{step(run):08d}" > told["name"])
+        assert ask(run, "eval").facts["scores"]["eval/loss"] == told["loss"], "nothing was learned"
+        stop(run)
+
+    assert trained(["resume", "first"], run, look_again) == 3
+    assert step_name(recorded_step(best) or 0) == told["name"]
 
 
 def test_what_was_set_comes_again_at_its_step(tmp_path: Path) -> None:

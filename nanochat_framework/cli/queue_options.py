@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nanochat_framework.errors import UsageError
 
@@ -23,11 +25,26 @@ def add_queue_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def runs_before(arguments: argparse.Namespace, runs_dir: Path, name: str | None = None) -> list[RunDirectory] | None:
-    """The runs that come first; None where neither option is given. `name`: the run that is to wait.
+def take_place(
+    arguments: argparse.Namespace, runs_dir: Path, name: str | None, make: Callable[[], RunDirectory], **facts: Any
+) -> tuple[RunDirectory, list[RunDirectory] | None]:
+    """The run that `make` makes or opens, and the runs that come first; None where neither option is given.
 
-    Raises UsageError for a run that is not there, or that nobody could wait for.
+    From here on its status says `queued`, with `facts` (of a `Status`); with --queue nobody else joins meanwhile, so that of
+    two runs one is behind the other. `name`: the run's, if there is one already. Raises UsageError for a run that is not
+    there, or that nobody could wait for, or that somebody else holds.
     """
+    from nanochat_framework.runs.queue import announce, joining
+
+    with joining(runs_dir) if arguments.queue else nullcontext():
+        before = _runs_before(arguments, runs_dir, name)
+        run = make()
+        if before is not None:
+            announce(run, **facts)
+    return run, before
+
+
+def _runs_before(arguments: argparse.Namespace, runs_dir: Path, name: str | None) -> list[RunDirectory] | None:
     from nanochat_framework.runs.directory import RunDirectory
     from nanochat_framework.runs.queue import checked, present
 

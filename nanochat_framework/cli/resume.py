@@ -44,14 +44,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
     from nanochat_framework.cli.common import process_count
-    from nanochat_framework.cli.queue_options import runs_before
+    from nanochat_framework.cli.queue_options import take_place
     from nanochat_framework.runs.directory import default_runs_dir, find_to_resume
 
     before = None
     if arguments.detach or arguments.after or arguments.queue:
         runs_dir = arguments.runs_dir or default_runs_dir()
         target, named = find_to_resume(arguments.run, runs_dir)
-        before = runs_before(arguments, runs_dir, target.name)
+        _, before = take_place(arguments, runs_dir, target.name, lambda: target)
         if arguments.detach:
             wanted = arguments.checkpoint or named
             given = ["--from", wanted] if wanted else []

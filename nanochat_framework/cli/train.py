@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,11 +99,9 @@ def _later(
     nproc: int,
 ) -> int:
     """Make the run's folder, and train it in a process of its own (`--detach`), or after other runs, or both."""
-    from nanochat_framework.cli.queue_options import runs_before
+    from nanochat_framework.cli.queue_options import take_place
     from nanochat_framework.cli.resume import detach, resume
-    from nanochat_framework.runs.queue import joining
     from nanochat_framework.runs.removal import kept_unless_refused
-    from nanochat_framework.runs.status import StatusFile
     from nanochat_framework.training.new_run import new_run
 
     config = loaded.config
@@ -112,12 +109,8 @@ def _later(
         from nanochat_framework.training.setup import training_steps
 
         config = training_steps(config, epochs)
-    with joining(runs_dir) if arguments.queue else nullcontext():
-        before = runs_before(arguments, runs_dir)
-        run = new_run(loaded, config, runs_dir, name)
-        if before is not None:
-            total = {"total_steps": config.train.steps or 0}
-            StatusFile(run.status).update(state="queued", waits_for=[each.name for each in before], **total)
+    total = {"total_steps": config.train.steps or 0}
+    run, before = take_place(arguments, runs_dir, None, lambda: new_run(loaded, config, runs_dir, name), **total)
 
     def train() -> int:
         if arguments.detach:

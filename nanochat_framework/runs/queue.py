@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
 from nanochat_framework.runs.control import ControlInbox, Refused, Request, answered, parse
@@ -64,6 +65,16 @@ def joining(runs_dir: Path) -> Iterator[None]:
     runs_dir.mkdir(parents=True, exist_ok=True)
     with hold_soon(runs_dir / ".queue.lock", doing="joining the queue", seconds=LOCK_SECONDS):
         yield
+
+
+def announce(run: RunDirectory, **facts: Any) -> None:
+    """Say in the run's status that it is to wait, so that who joins the queue next counts it; `facts` are further ones.
+
+    Whom it waits for is told by the process that waits: until then nobody answers requests. Raises UsageError if somebody
+    else holds the run.
+    """
+    with run.lock():
+        StatusFile(run.status).update(state="queued", waits_for=(), error=None, **facts)
 
 
 def wait_for_turn(run: RunDirectory, before: Sequence[RunDirectory]) -> None:

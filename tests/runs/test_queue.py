@@ -199,6 +199,28 @@ def test_joining_is_one_after_another(tmp_path: Path, monkeypatch: pytest.Monkey
         pass
 
 
+def test_runs_that_are_resumed_queue_behind_one_another(tmp_path: Path) -> None:
+    """Two processes at once: neither looks before the other is in the queue, so one of them waits for both."""
+    made(tmp_path, "first", "running")
+    runs = [made(tmp_path, name, "stopped", step=3, attempt=1) for name in ("second", "third")]
+    command = [sys.executable, "-m", "nanochat_framework", "resume", "--runs-dir", str(tmp_path), "--queue"]
+    processes = []
+    try:
+        with joining(tmp_path):
+            processes = [subprocess.Popen([*command, run.name]) for run in runs]
+            with pytest.raises(subprocess.TimeoutExpired):
+                processes[0].wait(2)
+            assert [waits_for(run) for run in runs] == [None, None], "somebody else is joining"
+        until(lambda: None not in [waits_for(run) for run in runs])
+        places = sorted((waits_for(run) or () for run in runs), key=len)
+        assert places[0] == ("first",) and places[1] in [("first", "second"), ("first", "third")]
+        assert [status.step for run in runs if (status := read_status(run.status))] == [3, 3]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def test_the_listing_says_place_and_predecessor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path, "first", "running")
     made(tmp_path, "second", "queued", waits_for=["first"], total_steps=20)

@@ -16,7 +16,7 @@ from nanochat_framework.config.presets import preset_names
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.report.held_out import SourceFacts, source_facts
-from nanochat_framework.runs.directory import RunDirectory, source_name
+from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import is_count, rewinds
 from nanochat_framework.runs.jsonlines import Record, number, read
 from nanochat_framework.runs.metrics import effective
@@ -112,10 +112,7 @@ def _sources(run: RunDirectory, info: Mapping[str, Any]) -> tuple[tuple[str, str
     names = info.get("config_sources")
     names = [str(name) for name in names] if isinstance(names, list) else []
     found = []
-    for position in range(32):
-        path = run.path / source_name(position)
-        if not path.is_file():
-            break
+    for position, path in enumerate(run.config_sources()):
         given = names[position] if position < len(names) else path.name
         found.append((given, path.read_text(encoding="utf-8", errors="replace")))
     return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -51,11 +52,6 @@ class RunDirectory:
     def run_json(self) -> Path:
         """Who, when, where, how; written once."""
         return self.path / "run.json"
-
-    @property
-    def config_source(self) -> Path:
-        """The TOML as it was given, byte for byte; what it extends is in further files, see `source_name`."""
-        return self.path / source_name(0)
 
     @property
     def config_resolved(self) -> Path:
@@ -121,6 +117,11 @@ class RunDirectory:
         """Folder of checkpoints; see `runs.checkpoint_store`."""
         return self.path / "checkpoints"
 
+    def config_sources(self) -> list[Path]:
+        """The copies of the configuration's files, byte for byte: the one that was named, the one that it extends, ..."""
+        copies = (self.path / _source_name(number) for number in itertools.count())
+        return list(itertools.takewhile(Path.is_file, copies))
+
     def info(self) -> dict[str, Any]:
         """run.json. Raises UsageError if it cannot be read."""
         try:
@@ -164,7 +165,7 @@ class RunDirectory:
         paths = [path for path, _ in sources]
         facts = _facts(resolved_json, config_sources=paths, overrides=list(overrides), argv=list(argv), parent=parent)
         content = {
-            **{source_name(number): source for number, (_, source) in enumerate(sources)},
+            **{_source_name(number): source for number, (_, source) in enumerate(sources)},
             "config.resolved.json": resolved_json,
             "components.lock.json": _json(components_lock),
         }
@@ -224,8 +225,7 @@ def find_to_resume(target: str, runs_dir: Path) -> tuple[RunDirectory, str | Non
     return RunDirectory.find(runs_dir, target), None
 
 
-def source_name(number: int) -> str:
-    """File name of the copy of a configuration's source: 0 the one that was named, 1 the one that it extends, ..."""
+def _source_name(number: int) -> str:
     return f"config.source.{number}.toml" if number else "config.source.toml"
 
 

@@ -21,7 +21,7 @@ from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_manifest import recorded_step
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.control import settings_at
-from nanochat_framework.runs.directory import RunDirectory, source_name
+from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import encode, read
 from nanochat_framework.runs.process import host_name
 from nanochat_framework.runs.status import StatusFile
@@ -125,6 +125,5 @@ def _changed(parent: RunDirectory, registry: Registry, overrides: Sequence[str])
 
 def _sources(parent: RunDirectory, info: dict[str, Any]) -> list[tuple[str, bytes]]:
     """The files that the parent was configured with, as it keeps them."""
-    paths = info.get("config_sources", [])
-    files = [parent.path / source_name(number) for number in range(len(paths))]
-    return [(path, file.read_bytes()) for path, file in zip(paths, files, strict=True) if file.is_file()]
+    copies = [copy.read_bytes() for copy in parent.config_sources()]
+    return list(zip(info.get("config_sources", []), copies, strict=False))

@@ -51,8 +51,9 @@ def test_a_run_s_folder_is_what_the_run_was_made_from(tmp_path: Path) -> None:
     changed = load_config(first.path, registry=REGISTRY, overrides=["optimizer.0.lr=0.5"])
     second = new_run(changed, changed.config, tmp_path, None)
     assert "_first-" in second.name
-    assert tomli.loads(second.config_source.read_text())["train"]["steps"] == 20, "the copy is TOML that loads"
-    copied = load_config(second.config_source, registry=REGISTRY, overrides=["optimizer.0.lr=0.5"])
+    [copy] = second.config_sources()
+    assert tomli.loads(copy.read_text())["train"]["steps"] == 20, "the copy is TOML that loads"
+    copied = load_config(copy, registry=REGISTRY, overrides=["optimizer.0.lr=0.5"])
     assert copied.config == changed.config
     child = tmp_path / "child.toml"
     child.write_text('extends = "first"\n[train]\nseed = 7\n')

@@ -38,8 +38,8 @@ def create(runs_dir: Path, name: str | None = None, **changes: Any) -> RunDirect
 def test_a_new_run_has_what_it_was_made_from(tmp_path: Path) -> None:
     run = create(tmp_path / "deep" / "runs", "first", parent="earlier@step_00000010")
     assert run.name == "first"
-    assert run.config_source.read_bytes() == SOURCE
-    assert (run.path / "config.source.1.toml").read_bytes() == b"x = 1"
+    assert [copy.read_bytes() for copy in run.config_sources()] == [SOURCE, b"x = 1"]
+    assert run.config_sources() == [run.path / "config.source.toml", run.path / "config.source.1.toml"]
     resolved = run.config_resolved.read_bytes()
     assert json.loads(resolved) == {"train": {"steps": 5, "lr": 0.1}, "limit": "Infinity"}
     assert json.loads(run.components_lock.read_text()) == [{"kind": "model", "name": "decoder"}]

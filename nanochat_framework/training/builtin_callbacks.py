@@ -35,7 +35,7 @@ class MetricsCallback(Callback):
     def after_step(self, trainer: Trainer, result: StepResult) -> None:
         """Log when it is due."""
         self.skipped_steps += bool(result.skipped)
-        if result.step % self.settings.log_every and result.step not in (1, trainer.total_steps):
+        if result.step % self.settings.train_log_every and result.step not in (1, trainer.total_steps):
             return
         self.logged_at = result.step
         now = trainer.clock()

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 
 from nanochat_framework.config.run_config import RunConfig
 
-_FIELDS = {
-    "lr_scale": "lr_scale",
-    "train.log_every": "log_every",
-    "checkpoint.every": "checkpoint_every",
-    "eval.every": "eval_every",
-}
 
-
-@dataclass
+@dataclass(slots=True)
 class LiveSettings:
-    """At the start what the configuration says. Steps, but for `lr_scale`: a factor of every learning rate."""
+    """A field for each key of `runs.control.SETTABLE`, which says what it is; at the start what the configuration says."""
 
-    log_every: int
+    train_log_every: int
     checkpoint_every: int
     eval_every: int
     lr_scale: float = 1.0
@@ -29,5 +22,5 @@ class LiveSettings:
         return cls(config.train.log_every, config.checkpoint.every, config.eval.every)
 
     def change(self, key: str, value: float) -> None:
-        """Change one, by a key of `runs.control.SETTABLE`."""
-        setattr(self, _FIELDS[key], value)
+        """Change one, by its key."""
+        setattr(self, key.replace(".", "_"), value)

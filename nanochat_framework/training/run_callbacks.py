@@ -244,7 +244,7 @@ class ProgressCallback(Callback):
         if self.live and (last or now - self._drawn > 0.1):
             self._drawn = now
             self._rewrite(self._line(trainer, result.tokens))
-        elif not self.live and (last or result.step == 1 or result.step % self.settings.log_every == 0):
+        elif not self.live and (last or result.step == 1 or result.step % self.settings.train_log_every == 0):
             print(self._line(trainer, result.tokens), file=self.stream, flush=True)
 
     def _line(self, trainer: Trainer, step_tokens: int) -> str:

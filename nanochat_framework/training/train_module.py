@@ -112,7 +112,7 @@ class TrainModule:
         self.optimizers.zero_grad()
         counts = self._summed(_added(self.head_loss.counts(batch.targets) for batch in batches))
         n_micro_batches = len(batches) * self.world.size
-        logged = step == 1 or step % self.settings.log_every == 0
+        logged = step == 1 or step % self.settings.train_log_every == 0
         watched: AbstractContextManager[dict[str, list[Tensor]]] = recording() if logged else nullcontext({})
         moving: StepCounts = {}
         with watched as readings:

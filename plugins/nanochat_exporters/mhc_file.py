@@ -3,14 +3,13 @@
 All numbers are little-endian. A header of four uint32 (magic, version, sub-layers, streams) and one record a sub-layer,
 attention before feed-forward, all float32: for 2 streams the mixing logit, for 4 the 24 logits of the permutations in
 lexicographic order, then reading logits, reading biases, writing logits, writing biases. A logit and its bias only ever act as
-their sum: biases are written as 0 and added when read. Version 1 mixes first and then adds a sub-layer's output,
+their sum: biases are written as 0, and a reader adds them. Version 1 mixes first and then adds a sub-layer's output,
 version 2 adds first; strengths are σ(reading) and 2σ(writing).
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,51 +25,16 @@ from nanochat_framework.runs.atomic import write_atomic
 MAGIC = 0x6D484321
 MIX_THEN_ADD, ADD_THEN_MIX = 1, 2
 HEADER = struct.Struct("<4I")
-N_MIXING = {2: 1, 4: 24}
-LARGEST = 10_000
-"""Sub-layers that a file may have."""
 
 Logits = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class MhcFile:
-    """Logits by sub-layer, float32: `mixing` (sub-layers, 1 or 24), `read` and `write` (sub-layers, streams)."""
-
-    version: int
-    mixing: Logits
-    read: Logits
-    write: Logits
-
-    def to_bytes(self) -> bytes:
-        """The file."""
-        sublayers, streams = self.read.shape
-        none = np.zeros_like(self.read)
-        records = np.concatenate([self.mixing, self.read, none, self.write, none], axis=1)
-        return HEADER.pack(MAGIC, self.version, sublayers, streams) + records.astype("<f4").tobytes()
-
-
-def read_mhc(path: Path) -> MhcFile:
-    """Read a file. Raises UsageError, with the path and the reason, for one that is not what it should be."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    if len(data) < HEADER.size or HEADER.unpack_from(data)[0] != MAGIC:
-        raise UsageError(f"{path}: not an .mhc file")
-    _, version, sublayers, streams = HEADER.unpack_from(data)
-    if version not in (MIX_THEN_ADD, ADD_THEN_MIX) or streams not in N_MIXING or not 0 < sublayers <= LARGEST:
-        raise UsageError(f"{path}: version {version}, {streams} streams, {sublayers} sub-layers: not known")
-    width = N_MIXING[streams] + 4 * streams
-    if len(data) != HEADER.size + 4 * width * sublayers:
-        raise UsageError(f"{path}: {len(data)} bytes, its header says {HEADER.size + 4 * width * sublayers}")
-    records = np.frombuffer(data, dtype="<f4", offset=HEADER.size).reshape(sublayers, width).astype(np.float32)
-    if not np.isfinite(records).all():
-        raise UsageError(f"{path}: holds numbers that are not finite")
-    mixing, read, read_bias, write, write_bias = np.split(
-        records, np.cumsum([N_MIXING[streams], streams, streams, streams]), axis=1
-    )
-    return MhcFile(version, mixing, read + read_bias, write + write_bias)
+def mhc_bytes(version: int, mixing: Logits, read: Logits, write: Logits) -> bytes:
+    """The file, from logits by sub-layer: `mixing` (sub-layers, 1 or 24), `read` and `write` (sub-layers, streams)."""
+    sublayers, streams = read.shape
+    none = np.zeros_like(read)
+    records = np.concatenate([mixing, read, none, write, none], axis=1)
+    return HEADER.pack(MAGIC, version, sublayers, streams) + records.astype("<f4").tobytes()
 
 
 class MhcExporter(Exporter):
@@ -86,7 +50,7 @@ class MhcExporter(Exporter):
         values = {spec.name.rpartition(".")[2]: bundle.tensors[spec.name] for spec in residual.tensors}
         read, write, mixing = (_array(values[f"{name}_weight"]) for name in ("read", "write", "mixing"))
         version = MIX_THEN_ADD if residual.mixes_first else ADD_THEN_MIX
-        data = MhcFile(version, mixing, read, write).to_bytes()
+        data = mhc_bytes(version, mixing, read, write)
         write_atomic(path, data)
         order = "mix, then add" if residual.mixes_first else "add, then mix"
         line = f"version {version} ({order}), {residual.streams} streams, {len(read)} sub-layers"

@@ -78,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
     exporter.progress = lambda label, total: Progress(label, total, "MB", scale=1e-6)
+    if arguments.check:
+        _refuse_unreadable(format_name, output, registry)
     stage(f"reading {target}")
     bundle = open_model(target, arguments, registry)
     _refuse_mhc(arguments.mhc, bundle)
@@ -121,6 +123,24 @@ def _exporter(name: str, options: list[str], registry: Registry) -> Exporter:
     exporter = component.load_factory()(configured(component, read_options(options)))
     assert isinstance(exporter, Exporter)
     return exporter
+
+
+def _refuse_unreadable(exporter: str, output: Path, registry: Registry) -> None:
+    """Raise UsageError where nothing would read back what --check is to compare."""
+    from nanochat_framework.errors import UsageError
+    from nanochat_framework.inference.bundle import reader_of
+
+    reader = reader_of(exporter, registry)
+    if reader is None:
+        known = ", ".join(name for name in registry.names("exporter") if reader_of(name, registry) is not None)
+        raise UsageError(
+            f"--check: nothing reads back what {exporter} writes (read back are: {known or 'none'}); leave it out"
+        )
+    suffixes = reader.traits["suffixes"]
+    if suffixes and not reader.traits["markers"] and output.suffix.lower() not in suffixes:
+        raise UsageError(
+            f"--check: {output}: {exporter} reads back only files named *{' or *'.join(suffixes)}; name it so"
+        )
 
 
 def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:

@@ -78,7 +78,7 @@ class Exporter(ABC):
     """Writes a model in one format. Factory: `build(config)`; settings come from `nanochat export --option NAME=VALUE`.
 
     It matches on the operations of `bundle.description` (`model.description`) and refuses what it does not know. `export` is
-    called once, then, with `--check`, `as_written` and `check`.
+    called once, then, with `--check`, which needs an importer of the same name, `as_written` and `check`.
     """
 
     progress: ProgressFactory = staticmethod(unseen)

@@ -21,6 +21,7 @@ from nanochat_framework.model.build import build_model
 from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
+from nanochat_framework.plugins.component import Component
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.plugins.settings import configured
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
@@ -198,6 +199,11 @@ def _metadata(path: Path, meta: Mapping[str, Any], *, scored: bool) -> dict[str,
         **({"chat_template": template} if template else {}),
         **({"held_out": evaluation["latest"]} if of_these_weights and evaluation.get("latest") else {}),
     }
+
+
+def reader_of(exporter: str, registry: Registry) -> Component | None:
+    """The importer that reads back what an exporter writes: the one of the same name; None if there is none."""
+    return next((each for each in registry.components("importer") if each.name == exporter), None)
 
 
 def _importer_of(path: Path, registry: Registry, options: Mapping[str, Any]) -> Importer | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
 from nanochat_framework.errors import NanochatError, UsageError
-from nanochat_framework.inference.bundle import bundle_from
+from nanochat_framework.inference.bundle import bundle_from, reader_of
 from nanochat_framework.inference.comparison import compare
 from nanochat_framework.model.description import Opaque
 from nanochat_framework.model.quantized import QuantizedWeight
@@ -198,10 +198,9 @@ def _read_back(subject: Subject, path: Path) -> ModelBundle:
 
 def _target(subject: Subject, folder: str) -> Path:
     """A name with the suffix that the importer of this name reads, if there is one."""
-    for importer in subject.registry.components("importer"):
-        if importer.name == subject.component.name and importer.traits["suffixes"]:
-            return Path(folder) / f"model{importer.traits['suffixes'][0]}"
-    return Path(folder) / "model"
+    reader = reader_of(subject.component.name, subject.registry)
+    suffixes = reader.traits["suffixes"] if reader else ()
+    return Path(folder) / f"model{suffixes[0] if suffixes else ''}"
 
 
 def _files(path: Path) -> list[Path]:

@@ -185,6 +185,24 @@ def test_refusals(run: Path, capsys: pytest.CaptureFixture[str], arguments: list
     assert not Path("x").exists()
 
 
+@pytest.mark.parametrize(
+    ("exporter", "output", "expected"),
+    [
+        ("safetensors", "x.st", "--check: x.st: safetensors reads back only files named *.safetensors; name it so"),
+        ("gguf", "x", "--check: x: gguf reads back only files named *.gguf"),
+        ("gguf", "x.safetensors", "--check: x.safetensors: gguf reads back only files named *.gguf"),
+        ("mhc", "x.mhc", "--check: nothing reads back what mhc writes (read back are: gguf, huggingface, safetensors)"),
+    ],
+)
+def test_what_nothing_would_read_back_is_not_written(
+    run: Path, capsys: pytest.CaptureFixture[str], exporter: str, output: str, expected: str
+) -> None:
+    assert main(["export", "first", "--to", exporter, "--output", output, "--check"]) == 2
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.count("\n") == 1 and expected in written.err
+    assert not Path(output).exists()
+
+
 def test_a_file_that_does_not_read_back_fails(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

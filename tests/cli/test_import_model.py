@@ -17,8 +17,8 @@ from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
 from nanochat_framework.inference.comparison import compare
 from nanochat_framework.plugins import Registry
+from tests.exporters.gguf_files import rewrite, without_our_keys
 from tests.exporters.models import TERNARY, VOCAB_SIZE, build, float_twin, model_table, small_tokenizer
-from tests.exporters.test_gguf_exporter import rewrite, without_our_keys
 from tests.laws.combinations import random_tokens
 from tests.laws.llama_cpp import Llama
 

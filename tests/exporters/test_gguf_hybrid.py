@@ -24,8 +24,8 @@ from nanochat_framework.inference.tables import select_model
 from nanochat_framework.model.description import GatedDeltaNet, ModelDescription
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
+from tests.exporters.gguf_files import export, rewrite, set_key, without_our_keys
 from tests.exporters.models import TERNARY, build, float_twin, model_table
-from tests.exporters.test_gguf_exporter import export, rewrite, set_key, without_our_keys
 from tests.laws.combinations import random_tokens
 
 FULL = {"name": "gqa", "n_heads": 4, "n_kv_heads": 2, "head_dim": 32, "qk_norm": True, "output_gate": True}

@@ -21,8 +21,8 @@ from nanochat_framework.contracts.evaluation import Subject
 from nanochat_framework.data.token_store import TokenStore
 from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
 from nanochat_framework.plugins import Registry
-from tests.exporters.models import corpus, small_tokenizer
-from tests.inference.test_bundle import write_checkpoint
+from tests.exporters.models import prepare_corpus
+from tests.inference.checkpoints import write_checkpoint
 
 SEQ_LEN = 64
 
@@ -32,11 +32,7 @@ def place(tmp_path: Path, tiny_config: Callable[..., RunConfig], monkeypatch: py
     """A folder with a checkpoint `model` and a data folder `data` of many short documents."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    Path("texts").mkdir()
-    for number, part in enumerate(corpus().split("\n\n\n")):
-        Path(f"texts/{number}.txt").write_text(part)
-    Path("tokenizer.json").write_text(small_tokenizer().to_json())
-    assert main(["prepare-data", "--text", "texts", "--tokenizer", "tokenizer.json", "--output", "data"]) == 0
+    prepare_corpus(tmp_path / "data")
     write_checkpoint(tmp_path, "model", tiny_config(model__vocab_size=608))
     return tmp_path
 

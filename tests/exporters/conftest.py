@@ -1,17 +1,16 @@
-"""Tiny models are fastest on one thread, above all where cores are shared."""
+"""The tests of this folder run on one thread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-import torch
+
+from tests.threads import one_thread
 
 
 @pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Run this folder's tests on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def threads() -> Iterator[None]:
+    """One."""
+    with one_thread():
+        yield

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from nanochat_framework.cli import main
 from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.data.tokenizer import Tokenizer
@@ -33,6 +35,18 @@ def corpus() -> str:
 def small_tokenizer() -> Tokenizer:
     """600 tokens, trained on the corpus."""
     return Tokenizer.train([corpus()], 600)
+
+
+def prepare_corpus(folder: Path, n_documents: int | None = None) -> Path:
+    """A data folder of the corpus in many short documents (or the first so many), in the small tokenizer's tokens."""
+    with TemporaryDirectory() as temporary:
+        texts, tokenizer = Path(temporary) / "texts", Path(temporary) / "tokenizer.json"
+        texts.mkdir()
+        for number, part in enumerate(corpus().split("\n\n\n")[:n_documents]):
+            (texts / f"{number}.txt").write_text(part)
+        tokenizer.write_text(small_tokenizer().to_json())
+        assert main(["prepare-data", "--text", str(texts), "--tokenizer", str(tokenizer), "--output", str(folder)]) == 0
+    return folder
 
 
 def model_table(**changes: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
 from tests.conftest import tiny_dict
-from tests.exporters.models import corpus, small_tokenizer
-from tests.inference.test_bundle import write_checkpoint
+from tests.exporters.models import prepare_corpus
+from tests.inference.checkpoints import make_run
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -25,11 +25,7 @@ def run(tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     """`runs/first` in the working directory, with a final checkpoint."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    path = tmp_path / "runs" / "first"
-    path.mkdir(parents=True)
-    (path / "run.json").write_text("{}")
-    write_checkpoint(path / "checkpoints", "final", tiny_config(model__vocab_size=608))
-    return path
+    return make_run(tmp_path / "runs" / "first", tiny_config(model__vocab_size=608))
 
 
 def test_export_and_check(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,8 +62,7 @@ def test_a_hybrid_of_experts_and_back(run: Path, tiny_config: MakeConfig, capsys
         model__attention={"name": "hybrid", "pattern": ["linear", "full"], "full": full, "linear": linear},
         model__ffn={"name": "moe", "n_experts": 3, "hidden_dim": 64, "shared_hidden_dim": 32, "shared_gate": True},
     )
-    write_checkpoint(run.parent / "hybrid" / "checkpoints", "final", config)
-    (run.parent / "hybrid" / "run.json").write_text("{}")
+    make_run(run.parent / "hybrid", config)
     assert main(["export", "hybrid", "--to", "gguf", "--output", "a.gguf", "--check"]) == 0
     text = capsys.readouterr().out
     assert text.startswith("a.gguf\n  architecture qwen35moe: stock llama.cpp runs this file\n")
@@ -84,11 +79,7 @@ def test_a_hybrid_of_experts_and_back(run: Path, tiny_config: MakeConfig, capsys
 
 def test_what_rounding_costs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Bytes and bits per byte as trained, with each table rounded alone, and of the file, on a data folder."""
-    Path("texts").mkdir()
-    for number, part in enumerate(corpus().split("\n\n\n")):
-        Path(f"texts/{number}.txt").write_text(part)
-    Path("tokenizer.json").write_text(small_tokenizer().to_json())
-    assert main(["prepare-data", "--text", "texts", "--tokenizer", "tokenizer.json", "--output", "data"]) == 0
+    prepare_corpus(Path("data"))
     command = ["export", "first", "--to", "gguf", "--output", "a.gguf"]
     capsys.readouterr()
     assert main([*command, "--check", "--json", "--data", "data", "--embedding-type", "q4_0"]) == 0

@@ -23,7 +23,7 @@ from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
 from tests.exporters.huggingface_models import small
 from tests.exporters.models import small_tokenizer
-from tests.inference.test_bundle import write_checkpoint
+from tests.inference.checkpoints import write_checkpoint
 from tests.laws.combinations import COMBINATIONS, changes
 
 TERNARY = [{"match": "matrix", "name": "ternary", "group_size": 32}]

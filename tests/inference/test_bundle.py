@@ -11,43 +11,21 @@ import pytest
 import torch
 
 from nanochat_framework.config.run_config import RunConfig
-from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.bundle import bundle_from, bundle_from_checkpoint, model_from_bundle
-from nanochat_framework.model.build import build_model
-from nanochat_framework.model.parameters import named_parameters
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registrar, Registry
 from nanochat_framework.runs.checkpoint_manifest import seal
-from nanochat_framework.runs.checkpoint_store import CheckpointStore
-from nanochat_framework.training.checkpoint import save_tensors
-from tests.exporters.models import small_tokenizer
+from tests.inference.checkpoints import make_run, write_checkpoint
 from tests.laws.combinations import COMBINATIONS, changes, random_tokens
 
 MakeConfig = Callable[..., RunConfig]
 
 
-def write_checkpoint(root: Path, name: str, config: RunConfig, *, seed: int = 0, step: int = 3) -> LanguageModel:
-    """A whole checkpoint of a model with fresh weights, as training writes it."""
-    model = build_model(config.model, config.quantizer, seed=seed).eval()
-
-    def write(folder: Path) -> None:
-        save_tensors({p.name: p.tensor.detach() for p in named_parameters(model)}, folder / "model.safetensors")
-        meta = {"schema_version": 1, "config": config.to_dict(), "step": step, "tokens": 100 * step}
-        (folder / "meta.json").write_text(json.dumps(meta))
-        (folder / "tokenizer.json").write_text(small_tokenizer().to_json())
-
-    root.parent.mkdir(parents=True, exist_ok=True)  # the run's folder, which a store does not make
-    CheckpointStore(root).write(name, write)
-    return model
-
-
 @pytest.fixture
 def run(tmp_path: Path, tiny_config: MakeConfig) -> Path:
     """A run of three checkpoints with different weights."""
-    path = tmp_path / "runs" / "first"
-    path.mkdir(parents=True)
-    (path / "run.json").write_text("{}")
+    path = make_run(tmp_path / "runs" / "first")
     for seed, name in enumerate(("step_00000003", "final", "best")):
         write_checkpoint(path / "checkpoints", name, tiny_config(model__vocab_size=608), seed=seed, step=seed)
     return path

@@ -17,7 +17,7 @@ import pytest
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
 from tests.conftest import REPOSITORY
-from tests.inference.test_bundle import write_checkpoint
+from tests.inference.checkpoints import write_checkpoint
 
 MakeConfig = Callable[..., RunConfig]
 GRAY, NORMAL = "\x1b[90m", "\x1b[0m"

@@ -13,7 +13,7 @@ import pytest
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.runs.checkpoint_manifest import seal
-from tests.inference.test_bundle import write_checkpoint
+from tests.inference.checkpoints import make_run
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -23,11 +23,7 @@ def run(tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
     """`runs/first` in the working directory, with a final checkpoint of a context of 64."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    path = tmp_path / "runs" / "first"
-    path.mkdir(parents=True)
-    (path / "run.json").write_text("{}")
-    write_checkpoint(path / "checkpoints", "final", tiny_config(model__vocab_size=608))
-    return path
+    return make_run(tmp_path / "runs" / "first", tiny_config(model__vocab_size=608))
 
 
 def generate(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import pytest
 from nanochat_framework.cli import main
 from nanochat_framework.config.run_config import RunConfig
 from tests.conftest import REPOSITORY
-from tests.inference.test_bundle import write_checkpoint
+from tests.inference.checkpoints import write_checkpoint
 
 MODEL = "runs/first/checkpoints/final"
 CHATTY = {"temperature": 1.5, "max_tokens": 9}

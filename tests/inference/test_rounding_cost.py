@@ -9,25 +9,17 @@ import pytest
 
 from nanochat_exporters.config import GgufConfig
 from nanochat_exporters.gguf.exporter import GgufExporter
-from nanochat_framework.cli import main
 from nanochat_framework.inference.bundle import bundle_from
 from nanochat_framework.inference.rounding_cost import rounding_costs
 from nanochat_framework.plugins import Registry
-from tests.exporters.models import build, corpus, small_tokenizer
+from tests.exporters.models import build, prepare_corpus, small_tokenizer
 
 
 def test_every_group_alone_and_all_together(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    texts = tmp_path / "texts"
-    texts.mkdir()
-    for number, part in enumerate(corpus().split("\n\n\n")[:40]):
-        (texts / f"{number}.txt").write_text(part)
-    tokenizer = tmp_path / "tokenizer.json"
-    tokenizer.write_text(small_tokenizer().to_json())
-    data = tmp_path / "data"
-    assert main(["prepare-data", "--text", str(texts), "--tokenizer", str(tokenizer), "--output", str(data)]) == 0
+    data = prepare_corpus(tmp_path / "data", n_documents=40)
     _, bundle = build(registry, [], tie_embeddings=False, n_layers=1)
     bundle = replace(bundle, tokenizer=small_tokenizer())
     path = tmp_path / "model.gguf"

@@ -34,6 +34,7 @@ from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins import Registry
 from tests.exporters.models import VOCAB_SIZE, build, corpus, float_twin, small_tokenizer, with_weights_of
 from tests.laws.llama_cpp import Llama
+from tests.threads import one_thread
 
 LLAMA_CASES: dict[str, dict[str, Any]] = {
     f"{attention}-{tied}": {
@@ -131,12 +132,10 @@ class Trained:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small models are fastest on one thread, above all where cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def threads() -> Iterator[None]:
+    """One."""
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

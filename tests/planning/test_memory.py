@@ -18,6 +18,7 @@ from nanochat_framework.planning.memory import BACKWARD, LOSS, UPDATE, MemoryPla
 from nanochat_framework.plugins import Registry
 from nanochat_framework.training.train_module import TrainModule
 from tests.planning.live_memory import LiveMemory
+from tests.threads import one_thread
 
 SMALL: dict[str, Any] = {
     "model__dim": 128,
@@ -71,11 +72,10 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def default_kernels(registry: Registry) -> Iterator[None]:
     """The kernels that commands train with, on one thread."""
-    before, threads = active(), torch.get_num_threads()
+    before = active()
     activate(KernelTable(registry))
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
     activate(before)
 
 

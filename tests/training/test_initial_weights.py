@@ -17,7 +17,7 @@ from nanochat_framework.model.weight import QuantizableWeight, for_each_weight
 from nanochat_framework.plugins import Registry
 from nanochat_framework.training.initial_weights import take_weights
 from nanochat_framework.training.train_module import TrainModule
-from tests.inference.test_bundle import write_checkpoint
+from tests.inference.checkpoints import write_checkpoint
 
 Make = Callable[..., RunConfig]
 LEARNED = {"match": "matrix", "name": "ternary", "scale": "learned", "group_size": 32}

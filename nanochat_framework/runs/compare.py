@@ -10,7 +10,6 @@ from typing import Any
 
 from nanochat_framework.config.diff import ABSENT, differences
 from nanochat_framework.config.toml_lines import Path, dotted
-from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import Record
 from nanochat_framework.runs.last_values import last_values
@@ -32,7 +31,7 @@ class Comparison:
 
 def compare(runs: Sequence[RunDirectory]) -> Comparison:
     """Compare runs with the first. Raises UsageError if a configuration cannot be read."""
-    configs = [_config(run) for run in runs]
+    configs = [run.config() for run in runs]
     found: dict[Path, None] = {}
     for other in configs[1:]:
         found.update(dict.fromkeys(difference.path for difference in differences(configs[0], other)))
@@ -69,16 +68,6 @@ def _names(runs: Sequence[RunDirectory]) -> tuple[str, ...]:
     """What tells the runs apart: their names; the paths of those whose name another has, in another folder."""
     names = [run.name for run in runs]
     return tuple(run.name if names.count(run.name) == 1 else str(run.path) for run in runs)
-
-
-def _config(run: RunDirectory) -> dict[str, Any]:
-    try:
-        config = json.loads(run.config_resolved.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{run.config_resolved}: cannot be read ({error})") from None
-    if not isinstance(config, dict):
-        raise UsageError(f"{run.config_resolved}: is not a JSON object")
-    return config
 
 
 def _at(config: Any, path: Path) -> Any:

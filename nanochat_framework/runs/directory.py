@@ -124,13 +124,11 @@ class RunDirectory:
 
     def info(self) -> dict[str, Any]:
         """run.json. Raises UsageError if it cannot be read."""
-        try:
-            info = json.loads(self.run_json.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{self.run_json}: cannot be read ({error})") from None
-        if not isinstance(info, dict):
-            raise UsageError(f"{self.run_json}: is not a JSON object")
-        return info
+        return _object(self.run_json)
+
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration, not validated. Raises UsageError if it cannot be read."""
+        return _object(self.config_resolved)
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the run, so that no two trainings drive it. Raises UsageError, naming the holder, if it is held."""
@@ -264,6 +262,17 @@ def _facts(resolved_json: bytes, **given: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises UsageError."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: is not a JSON object")
+    return data
 
 
 def _json(data: Any) -> bytes:

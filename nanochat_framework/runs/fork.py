@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -103,10 +102,7 @@ def _checkpoint(parent: RunDirectory, name: str | None) -> tuple[Path, int]:
 
 def _changed(parent: RunDirectory, registry: Registry, overrides: Sequence[str]) -> RunConfig:
     """The parent's configuration with changes. Raises ConfigError with every mistake."""
-    try:
-        data: dict[str, Any] = json.loads(parent.config_resolved.read_bytes())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{parent.config_resolved}: cannot be read ({error})") from None
+    data = parent.config()
     applied, problems = apply_overrides(data, overrides)
 
     def where(location: Location) -> str:

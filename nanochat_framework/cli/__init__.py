@@ -39,7 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "plugins": ("plugins", "list what is installed, check it, begin a plugin of your own"),
     },
 }
-"""Heading -> command -> (module in this package, one line of help: the module's `HELP`)."""
+"""Heading -> command -> (module in this package, one line of help: its `HELP`); its `EXAMPLES` end the command's `--help`."""
 
 USAGE = """\
 usage: nanochat COMMAND ...
@@ -123,13 +123,20 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"nanochat {__version__}")
         return 0
+    from argparse import RawDescriptionHelpFormatter
+
     from nanochat_framework.cli.parser import Parser
 
     name, rest = arguments[0], arguments[1:]
     if name.startswith("-"):
         raise UsageError(f"unknown option {name}; a command comes first (`nanochat --help`)")
     module = _module(name)
-    parser = Parser(prog=f"nanochat {name}", description=(module.__doc__ or "").partition("\n\n")[0])
+    parser = Parser(
+        prog=f"nanochat {name}",
+        description=(module.__doc__ or "").partition("\n\n")[0],
+        epilog=getattr(module, "EXAMPLES", None),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     module.configure(parser)
     _spin_less()
     code = module.run(parser.parse(rest))

@@ -20,8 +20,6 @@ ACTIONS = {"optimizers": "bench_optimizers"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the actions."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
     for name, file in ACTIONS.items():
         module = import_module(f"nanochat_framework.cli.{file}")

@@ -25,8 +25,6 @@ list, or a step. All of it may be done while the run trains; rm then leaves what
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="ls|keep|unkeep|rm", required=True)
     listing = _action(actions, "ls", "all of a run: step, size, held-out loss, age")
     listing.add_argument("--verify", action="store_true", help="compare the checksums of all files")

@@ -36,8 +36,6 @@ completes what is left, and the completions alone are written. The n-th completi
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     add_model_options(parser)
     add_sampling_options(parser)
 

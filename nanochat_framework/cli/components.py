@@ -28,8 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     from nanochat_framework.plugins.kinds import KINDS
 
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     kinds = "one of: " + ", ".join(KINDS)
     actions = parser.add_subparsers(dest="action", metavar="list|show|laws", required=True)
     listing = actions.add_parser("list", help="all components, or those of a kind")

@@ -29,8 +29,6 @@ examples:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="check|show|diff|schema", required=True)
     check = actions.add_parser("check", help="report every mistake, with file and line")
     show = actions.add_parser("show", help="the configuration with every default filled in")

@@ -24,8 +24,6 @@ Levels: ok; note (it works, and could be better); problem (something will fail).
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("--problems", action="store_true", help="only notes and problems")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs would be (default ./runs)")
     parser.add_argument("--json", action="store_true", help="a list of {subject, level, what, todo}")

@@ -26,8 +26,6 @@ MODEL is a run, a checkpoint folder, or a .gguf file. `nanochat components list 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("model", help="a run, a checkpoint folder, or a file such as model.gguf")
     parser.add_argument("--tasks", default="bpb", metavar="A,B", help="evaluations to run (default bpb)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data folder (default: the one it was trained on)")

@@ -41,8 +41,6 @@ SHORTHANDS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("model", nargs="?", help="a run, a checkpoint folder, or a file such as model.gguf")
     parser.add_argument("--to", metavar="FORMAT", help="an exporter (`nanochat components list exporter`)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="file to write")

@@ -3,7 +3,8 @@
     [project.entry-points."nanochat.commands"]
     sweep = "acme_sweep.command"
 
-The module has what ours have: `HELP`, `configure(parser)` and `run(arguments) -> int`.
+The module has what ours have: `HELP`, `configure(parser)` and `run(arguments) -> int`; `EXAMPLES`, if it has them, end its
+`--help`.
 """
 
 from __future__ import annotations

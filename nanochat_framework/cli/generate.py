@@ -45,8 +45,6 @@ made; several are made together, and come in the order of their prompts.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "--prompt", action="append", default=[], metavar="TEXT", help="text to go on from; - reads stdin (repeatable)"
     )

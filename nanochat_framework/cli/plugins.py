@@ -32,8 +32,6 @@ claims a taken name); incompatible (written for another plugin API); shadowed (a
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="list|check|panels|new", required=True)
     listing = actions.add_parser("list", help="every plugin with its state")
     listing.add_argument("--all", action="store_true", help="with the name of every component")

@@ -27,8 +27,6 @@ _SUFFIXES = {"html": ".html", "markdown": ".md"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("run", help="name of a run, or the path of its folder")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument(

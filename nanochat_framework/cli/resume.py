@@ -26,8 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     from nanochat_framework.cli.queue_options import add_queue_options
 
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("run", help="name of a run, or the path of its folder")
     parser.add_argument(
         "--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)"

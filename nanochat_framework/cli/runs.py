@@ -44,8 +44,6 @@ _MODULES = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _viewing(actions)

@@ -27,8 +27,6 @@ _MOST_BYTES = 10_000_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     actions = parser.add_subparsers(dest="action", metavar="train|eval", required=True)
     train = actions.add_parser("train", help="learn a vocabulary from text and write tokenizer.json")
     add_source_arguments(train)

@@ -34,8 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from nanochat_framework.cli.queue_options import add_queue_options
     from nanochat_framework.cli.seed_aliases import add_seed_flags
 
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("config", nargs="?", help="path of a TOML file or of a run, or the name of a preset")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"

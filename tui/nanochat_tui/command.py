@@ -28,8 +28,6 @@ The dashboard reads and writes runs' folders and nothing else: closing it change
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument("run", nargs="?", help="name of a run, or the path of its folder, to begin with")
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument(

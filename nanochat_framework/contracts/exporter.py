@@ -86,7 +86,7 @@ class Exporter(ABC):
 
     @abstractmethod
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
-        """Write to a temporary name in the same folder and rename; `path` may be there already.
+        """Write to a temporary name in the same folder and rename (`runs.atomic.new_file`); `path` may be there already.
 
         Raises UsageError in one line, naming the component, for what the format cannot carry, and leaves no file then.
         """

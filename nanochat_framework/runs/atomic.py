@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from nanochat_framework.errors import NanochatError
+from nanochat_framework.errors import NanochatError, UsageError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OS_ERROR_IN_TEXT = re.compile(r"\(os error (\d+)\)|\bcode: (\d+)")
@@ -66,6 +68,64 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A name in the same folder to write a file to; when the block has ended the file is durable, and is `path`.
+
+    Raises UsageError where a file cannot be written there, DiskFull, and whatever the block raises; what was there before is
+    then as it was.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a directory; give a file name")
+    with _appearing(path) as temporary:
+        yield temporary
+        sync_file(temporary)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to put files into; when the block has ended they are durable, and the folder is `path`.
+
+    Raises UsageError where there is a file, a folder with something in it, or no way to write, DiskFull, and whatever the
+    block raises; nothing is left behind then.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"{path}: is a folder with files in it; name a new one, or remove it")
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path}: is a file; name a folder")
+    with _appearing(path) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            sync_file(file)
+        sync_folder(temporary)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A name beside `path` that becomes it. Raises UsageError or DiskFull for what the system says no to."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    temporary = folder / f".tmp-{path.absolute().name}-{os.getpid()}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+        sync_folder(folder)
+    except Exception as error:
+        reason = system_reason(error) or (str(error) if isinstance(error, OSError) else None)
+        if reason is None or isinstance(error, NanochatError):
+            raise
+        if disk_full_reason(error) is not None:
+            raise DiskFull(f"{path}: cannot be written: {reason}") from error
+        raise UsageError(f"{path}: cannot be written ({reason})") from None
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

@@ -20,7 +20,7 @@ from nanochat_exporters.config import MhcFileConfig
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.description import MixedStreams
-from nanochat_framework.runs.atomic import write_atomic
+from nanochat_framework.runs.atomic import new_file
 
 MAGIC = 0x6D484321
 MIX_THEN_ADD, ADD_THEN_MIX = 1, 2
@@ -41,7 +41,7 @@ class MhcExporter(Exporter):
     """Writes the constant weights; a model whose weights depend on content has more than the format holds."""
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
-        """Write the file. Raises UsageError if the model's residual is another one."""
+        """Write the file. Raises UsageError for another residual, or where the path cannot be written to; DiskFull."""
         residual = bundle.description.residual
         if not isinstance(residual, MixedStreams):
             raise UsageError(f"{path}: this model has no mixed streams (its residual is {type(residual).__name__})")
@@ -51,7 +51,8 @@ class MhcExporter(Exporter):
         read, write, mixing = (_array(values[f"{name}_weight"]) for name in ("read", "write", "mixing"))
         version = MIX_THEN_ADD if residual.mixes_first else ADD_THEN_MIX
         data = mhc_bytes(version, mixing, read, write)
-        write_atomic(path, data)
+        with new_file(path) as temporary:
+            temporary.write_bytes(data)
         order = "mix, then add" if residual.mixes_first else "add, then mix"
         line = f"version {version} ({order}), {residual.streams} streams, {len(read)} sub-layers"
         return ExportReport(path, len(data), (line,))

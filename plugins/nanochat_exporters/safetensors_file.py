@@ -13,7 +13,6 @@ A tensor that training quantised is two: `NAME.codes` (int8, or floats of 8 bits
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from nanochat_framework.inference.tables import select_model, select_quantizers
 from nanochat_framework.model.description import ModelDescription
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins.registry import Registry
-from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder
+from nanochat_framework.runs.atomic import new_file
 
 FORMAT_VERSION = 1
 _FACTS = ("name", "step", "tokens", "data", "held_out", "license", "chat_template")
@@ -43,24 +42,8 @@ class SafetensorsExporter(Exporter):
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
         """Write the file. Raises UsageError where the path cannot be written to, DiskFull where there is no room."""
-        if path.is_dir():
-            raise UsageError(f"{path}: is a directory; give a file name")
-        if not path.parent.is_dir():
-            raise UsageError(f"{path}: the folder {path.parent} does not exist")
-        tensors = dict(_stored(bundle.tensors))
-        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-        try:
-            save_file(tensors, temporary, metadata=_metadata(bundle))
-            sync_file(temporary)
-            os.replace(temporary, path)
-        except (OSError, SafetensorError) as error:
-            reason = disk_full_reason(error)
-            if reason is not None:
-                raise DiskFull(f"{path}: cannot be written: {reason}") from error
-            raise UsageError(f"{path}: cannot be written ({error})") from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        with new_file(path) as temporary:
+            save_file(dict(_stored(bundle.tensors)), temporary, metadata=_metadata(bundle))
         return ExportReport(path, path.stat().st_size, _lines(bundle))
 
 

@@ -4,11 +4,14 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, write_atomic
+from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, new_file, new_folder, write_atomic
 
 
 def test_it_replaces_the_whole_content_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -46,6 +49,75 @@ except DiskFull as error:
     assert output == f"{path}: cannot be written: file too large\n"
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def fail_inside(made: AbstractContextManager[Path], error: Exception) -> None:
+    """Write a part, then fail."""
+    with made as temporary:
+        (temporary / "half" if temporary.is_dir() else temporary).write_bytes(b"half")
+        raise error
+
+
+def test_a_new_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(b"old")
+    with new_file(path) as temporary:
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    with pytest.raises(ValueError, match="broken"):
+        fail_inside(new_file(path), ValueError("broken"))
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_a_new_folder_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with pytest.raises(ValueError, match="broken"):
+        fail_inside(new_folder(path), ValueError("broken"))
+    assert os.listdir(tmp_path) == []
+    path.mkdir()  # an empty one is taken
+    with new_folder(path) as temporary:
+        (temporary / "whole").write_bytes(b"new")
+    assert (path / "whole").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "expected"),
+    [
+        (new_file, "none/x", "none/x: the folder .*none does not exist"),
+        (new_file, "folder", "folder: is a directory; give a file name"),
+        (new_folder, "file", "file: is a file; name a folder"),
+        (new_folder, "folder", "folder: is a folder with files in it"),
+        (new_folder, "none/x", "none/x: the folder .*none does not exist"),
+    ],
+)
+def test_what_is_in_the_way_is_said_before_anything_is_written(
+    tmp_path: Path, make: Callable[[Path], AbstractContextManager[Path]], name: str, expected: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").touch()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=expected), make(tmp_path / name):
+        raise AssertionError("the block is not entered")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), DiskFull, "cannot be written: no space left on device"),
+        (RuntimeError("save failed (os error 28)"), DiskFull, "cannot be written: no space left on device"),
+        (OSError(errno.EIO, "I/O"), UsageError, r"cannot be written \(input/output error\)"),
+        (OSError("7 requested and 3 written"), UsageError, r"cannot be written \(7 requested and 3 written\)"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    tmp_path: Path, error: Exception, kind: type[Exception], expected: str
+) -> None:
+    with pytest.raises(kind, match=expected):
+        fail_inside(new_file(tmp_path / "x"), error)
+    assert os.listdir(tmp_path) == []
 
 
 def raised(error: Exception, cause: Exception | None = None, *, hidden: bool = False) -> Exception:

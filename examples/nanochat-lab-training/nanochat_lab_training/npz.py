@@ -9,7 +9,6 @@ the model's settings as JSON. Nothing is pickled, so `numpy.load` reads it with 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelBundle
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.quantized import QuantizedWeight
-from nanochat_framework.runs.atomic import sync_file, sync_folder
+from nanochat_framework.runs.atomic import new_file
 
 from .config import NpzConfig
 
@@ -32,19 +31,9 @@ class NpzExporter(Exporter):
         self.save = np.savez_compressed if config.compressed else np.savez
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
-        """Write to a temporary name and rename, so that nobody ever sees half a file. Raises UsageError."""
-        arrays = _arrays(bundle)
-        temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                self.save(file, **arrays)  # type: ignore[arg-type]
-            sync_file(temporary)
-            os.replace(temporary, path)
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        """Write the file, which nobody ever sees half of. Raises UsageError where that cannot be, DiskFull."""
+        with new_file(path) as temporary, temporary.open("wb") as file:
+            self.save(file, **_arrays(bundle))  # type: ignore[arg-type]
         coded = sum(isinstance(tensor, QuantizedWeight) for tensor in bundle.tensors.values())
         lines = (
             f"{len(bundle.tensors)} tensors, {coded} of them as codes and scales; numpy.load({path.name!r}) reads it",

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import gguf
 
 from nanochat_exporters.gguf.contents import Contents, Value
-from nanochat_framework.errors import UsageError
+from nanochat_framework.runs.atomic import new_file
 
 _UINT32_LIMIT = 2**32
 
 
 def write_file(contents: Contents, path: Path) -> int:
-    """Write the file and return its size in bytes. Raises UsageError where the path cannot be written to."""
-    if path.is_dir():
-        raise UsageError(f"{path}: is a directory; give a file name for the GGUF")
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    """Write the file and return its size in bytes. Raises UsageError where the path cannot be written to, DiskFull."""
+    with new_file(path) as temporary:
         _write(contents, temporary)
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        size = temporary.stat().st_size
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return size
+        return temporary.stat().st_size
 
 
 def _write(contents: Contents, path: Path) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -26,7 +22,7 @@ from nanochat_framework.contracts.exporter import Exporter, ExportReport, ModelB
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.build import PRECISIONS
 from nanochat_framework.model.quantized import QuantizedWeight
-from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder, write_atomic
+from nanochat_framework.runs.atomic import new_folder, write_atomic
 
 _GB = 10**9
 
@@ -49,7 +45,7 @@ class HuggingFaceExporter(Exporter):
             tokenizer_files.check_fits(bundle.tokenizer, description.vocab_size)
         dtype = str(self.dtype).removeprefix("torch.")
         config = config_json(description, dtype)
-        with _new_folder(path) as folder:
+        with new_folder(path) as folder:
             write_weights(
                 folder, places, lambda place: _value(bundle, place), self.dtype, round(self.config.shard_gb * _GB)
             )
@@ -128,35 +124,6 @@ def _value(bundle: ModelBundle, place: Placement) -> Tensor:
 
 def _plain(tensor: Tensor | QuantizedWeight) -> Tensor:
     return tensor.dequantize() if isinstance(tensor, QuantizedWeight) else tensor.detach().to("cpu", torch.float32)
-
-
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` when it is whole. Raises UsageError where something is in the way."""
-    if path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"{path}: is a folder with files in it; name a new one, or remove it")
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: is a file; name a folder")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist")
-    temporary = path.absolute().with_name(f".tmp-{path.absolute().name}-{os.getpid()}")
-    try:
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.iterdir():
-            sync_file(file)
-        sync_folder(temporary)
-        os.replace(temporary, path)
-        sync_folder(path.absolute().parent)
-    except Exception as error:
-        reason = disk_full_reason(error)
-        if reason is not None:
-            raise DiskFull(f"{path}: cannot be written: {reason}") from error
-        if isinstance(error, OSError):
-            raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def build_huggingface_exporter(config: HuggingFaceConfig) -> HuggingFaceExporter:

@@ -20,7 +20,7 @@ from nanochat_framework.errors import UsageError
 from nanochat_framework.inference.tables import select_model, select_quantizers
 from nanochat_framework.model.quantized import QuantizedWeight
 from nanochat_framework.plugins import Registry
-from nanochat_framework.runs.atomic import write_atomic
+from nanochat_framework.runs.atomic import new_file
 
 from .config import WidgetConfig, WidgetImporterConfig
 
@@ -35,7 +35,7 @@ class WidgetExporter(Exporter):
         self.indent = config.indent or None
 
     def export(self, bundle: ModelBundle, path: Path) -> ExportReport:
-        """Write the file under a temporary name and rename it. Raises UsageError where the path cannot be written to."""
+        """Write the file, which nobody ever sees half of. Raises UsageError where the path cannot be written to."""
         content = {
             "format": FORMAT,
             "facts": {fact: bundle.metadata[fact] for fact in FACTS if fact in bundle.metadata},
@@ -44,10 +44,8 @@ class WidgetExporter(Exporter):
             "tokenizer": None if bundle.tokenizer is None else bundle.tokenizer.definition,
             "tensors": {name: _written(tensor) for name, tensor in bundle.tensors.items()},
         }
-        try:
-            write_atomic(path, json.dumps(content, indent=self.indent).encode())
-        except OSError as error:
-            raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+        with new_file(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=self.indent), encoding="utf-8")
         lines = (f"{len(bundle.tensors)} tensors as JSON: a MODEL for every command of nanochat",)
         return ExportReport(path, path.stat().st_size, lines)
 

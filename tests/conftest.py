@@ -101,7 +101,7 @@ def tiny_dict(**changes: Any) -> dict[str, Any]:
     return data
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config(probe_registry: Registry) -> Callable[..., RunConfig]:
     """`tiny_config(model__dim=32, quantizer=[])` -> a validated configuration that may name probes."""
 

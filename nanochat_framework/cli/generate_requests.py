@@ -70,7 +70,7 @@ def _lines(file: int) -> Iterator[bytes]:
 def _is_stop(line: bytes) -> bool:
     try:
         return b"stop" in line and json.loads(line) == {"stop": True}
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -172,7 +172,7 @@ def _checked(line: bytes) -> Request:
     """A line as a request. Raises UsageError for what is none."""
     try:
         request = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}") from None
     if not isinstance(request, dict):
         raise UsageError("a request is a JSON object")

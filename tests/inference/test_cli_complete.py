@@ -25,20 +25,20 @@ LONG, SHORT = "runs/long/checkpoints/final", "runs/short/checkpoints/final"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the checkpoints are."""
-    return tmp_path_factory.mktemp("complete")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_config: MakeConfig) -> Path:
+    """Has two models: contexts of 64 and of 20,000, more than anybody waits for."""
+    folder = tmp_path_factory.mktemp("complete")
+    write_checkpoint(folder / "runs/short/checkpoints", "final", tiny_config(model__vocab_size=608))
+    long = tiny_config(model__vocab_size=608, model__max_seq_len=20_000)
+    write_checkpoint(folder / "runs/long/checkpoints", "final", long)
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def checkpoints(folder: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two models in the working directory: contexts of 64 and of 20,000, more than anybody waits for."""
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder, with our own plugins."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    if not (folder / SHORT).is_dir():
-        write_checkpoint(folder / "runs/short/checkpoints", "final", tiny_config(model__vocab_size=608))
-        long = tiny_config(model__vocab_size=608, model__max_seq_len=20_000)
-        write_checkpoint(folder / "runs/long/checkpoints", "final", long)
 
 
 def complete(

@@ -22,18 +22,19 @@ CHATTY = {"temperature": 1.5, "max_tokens": 9}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("requests")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., RunConfig]) -> Path:
+    """Has a model with a context of 20,000, more than anybody waits for."""
+    folder = tmp_path_factory.mktemp("requests")
+    config = tiny_config(model__vocab_size=608, model__max_seq_len=20_000)
+    write_checkpoint(folder / "runs/first/checkpoints", "final", config)
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def checkpoint(folder: Path, tiny_config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model with a context of 20,000, more than anybody waits for."""
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder, with our own plugins."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
-    if not (folder / MODEL).is_dir():
-        config = tiny_config(model__vocab_size=608, model__max_seq_len=20_000)
-        write_checkpoint(folder / "runs/first/checkpoints", "final", config)
 
 
 class Served:
@@ -147,6 +148,8 @@ def test_an_answer_is_stopped_and_the_model_stays() -> None:
     ("line", "expected"),
     [
         (b"{\n", "not JSON"),
+        (b"[" * 100_000 + b"\n", "not JSON"),
+        (b'{"stop": ' + b"[" * 100_000 + b"\n", "not JSON"),
         (b"[]\n", "a request is a JSON object"),
         ({"promt": "x"}, "no 'promt'; it has id, prompt"),
         ({"prompt": 3}, "prompt: a string"),

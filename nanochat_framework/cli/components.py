@@ -32,10 +32,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list|show|laws", required=True)
     listing = actions.add_parser("list", help="all components, or those of a kind")
     listing.add_argument("kind", nargs="?", metavar="KIND", help=kinds)
+    listing.add_argument("--settings", action="store_true", help="with the settings of each")
     show = actions.add_parser("show", help="one component with its settings")
     show.add_argument("kind", metavar="KIND", help=kinds)
     show.add_argument("name", metavar="NAME", help="as in `components list KIND`")
-    listing.add_argument("--settings", action="store_true", help="with the settings of each")
     laws = actions.add_parser("laws", help="what every component of a kind must do")
     laws.add_argument("kind", nargs="?", metavar="KIND", help=f"{kinds} (default: all)")
     for action in (listing, show, laws):

@@ -12,6 +12,7 @@ from nanochat_framework.runs.metrics import EVAL_LOSS
 
 RECENT_BYTES = 1 << 20
 """So many bytes of the newest records are read for every metric; what is older is looked through for evaluations only."""
+_EVALUATED = f'"{EVAL_LOSS}"'.encode()
 
 
 def last_values(path: Path) -> Record:
@@ -33,7 +34,7 @@ def last_values(path: Path) -> Record:
         if seen > RECENT_BYTES:
             if EVAL_LOSS in values:
                 break
-            if b'"eval/loss"' not in line:
+            if _EVALUATED not in line:
                 continue
         record = decode(line + b"\n") or {}
         attempt, step = record.get("attempt"), record.get("step")

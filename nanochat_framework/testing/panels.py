@@ -29,7 +29,7 @@ _LONGEST_TITLE = 60
 def check_panels(owner: str) -> None:
     """Call the panels of a plugin, or of a distribution, as the dashboard does.
 
-    There are two runs, one that has just begun and one with records.
+    There are two runs, one that has just begun and one that has finished.
 
     1. Names are `vendor/name`. 2. Titles are a line of 60 characters at most. 3. They answer within LATE_SECONDS, without an
     error and without torch. 4. Lines are plain text without control characters, MOST_LINES at most. 5. The run's files are
@@ -39,8 +39,8 @@ def check_panels(owner: str) -> None:
     """
     errors: dict[str, BaseException] = {}
     with TemporaryDirectory() as folder:
-        for name in ("begun", "recorded"):
-            run = _run(Path(folder), name, records=name == "recorded")
+        for name in ("begun", "finished"):
+            run = _run(Path(folder), name, records=name == "finished")
             before = _content(run.path)
             for text in _asked(owner, run.path):
                 for mistake in _mistakes(text):

@@ -140,19 +140,24 @@ def _train(
                 log.line(str(stopped))
             raise
         except Exception as error:
-            refused = isinstance(error, UsageError) and prepared is None
-            if not world.is_main and (refused or isinstance(error, CheckpointFailed)):
-                raise SystemExit(
-                    UsageError.exit_code if refused else 1
-                ) from None  # process 0 has met it too, and says so
             failure = _explained(error, config, run, prepared, world)
-            for log in logs:
-                log.line(f"error: {failure}")
-            if prepared is not None:
-                prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
-            if world.is_main:
-                StatusFile(run.status).update(state="failed", error=first_line(failure))
+            _record(failure, run, prepared, world, logs)
             raise failure from error
+
+
+def _record(
+    failure: Exception, run: RunDirectory, prepared: Prepared | None, world: World, logs: list[TrainLog]
+) -> None:
+    """Write down that the training failed. Raises SystemExit where process 0 has met it too, and says so."""
+    refused = isinstance(failure, UsageError) and prepared is None
+    if not world.is_main and (refused or isinstance(failure, CheckpointFailed)):
+        raise SystemExit(UsageError.exit_code if refused else 1) from None
+    for log in logs:
+        log.line(f"error: {failure}")
+    if prepared is not None:
+        prepared.trainer.events.write("failed", step=prepared.trainer.step, error=str(failure))
+    if world.is_main:
+        StatusFile(run.status).update(state="failed", error=first_line(failure))
 
 
 def _explained(

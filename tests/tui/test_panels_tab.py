@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,12 @@ import pytest
 from textual.pilot import Pilot
 
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_tui.app import Dashboard
 from nanochat_tui.panels.pane import PanelsPane
 from nanochat_tui.run_screen import RunScreen
 from tests.plugins.place import Place
+from tests.tui.at_run import Act, drive
 from tests.tui.run_folders import make_run, said, text_of, until
 
-Act = Callable[[RunScreen, Pilot[Any]], Awaitable[None]]
 PLUGIN = """
     import os
     from nanochat_framework.plugins import Panel, hookimpl
@@ -55,18 +52,16 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "told")
 
 
-def drive(run: RunDirectory, act: Act, size: tuple[int, int] = (120, 36)) -> None:
-    async def session() -> None:
-        app = Dashboard(run.path.parent, first=run, seconds=0.1)
-        async with app.run_test(size=size) as pilot:
-            await until(lambda: isinstance(app.screen, RunScreen), pilot.pause)
-            screen = app.screen
-            assert isinstance(screen, RunScreen)
-            await act(screen, pilot)
-            command = screen.query_one(PanelsPane)._command
-        assert command is None or not command.running, "the process ends with the screen"
+def drive_and_leave(run: RunDirectory, act: Act, size: tuple[int, int] = (120, 36)) -> None:
+    """As `drive`; the process that calls the panels ends with the screen."""
+    commands: list[Any] = []
 
-    asyncio.run(session())
+    async def watched(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await act(screen, pilot)
+        commands.append(screen.query_one(PanelsPane)._command)
+
+    drive(run, watched, size)
+    assert commands[0] is None or not commands[0].running
 
 
 def test_without_panels_there_is_no_tab(run: RunDirectory) -> None:
@@ -76,7 +71,7 @@ def test_without_panels_there_is_no_tab(run: RunDirectory) -> None:
         await until(lambda: "no plugin here has a panel" in said(screen.app), pilot.pause)
         assert "Panels" not in text_of(screen.app)
 
-    drive(run, act)
+    drive_and_leave(run, act)
 
 
 @pytest.mark.parametrize("size", [(120, 36), (80, 24)])
@@ -93,7 +88,7 @@ def test_panels_are_shown_and_followed(run: RunDirectory, installed: None, size:
         (run.path / "told.txt").write_text("one\ntwo\n")
         await until(lambda: "one" in text_of(app) and "two" in text_of(app) and "a␛" not in text_of(app), pilot.pause)
 
-    drive(run, act, size)
+    drive_and_leave(run, act, size)
 
 
 def test_one_that_ends_the_process_ends_only_that(run: RunDirectory, installed: None) -> None:
@@ -108,4 +103,4 @@ def test_one_that_ends_the_process_ends_only_that(run: RunDirectory, installed: 
         await pilot.press("6")
         await until(lambda: "alive" in text_of(app) and "ended" not in text_of(app), pilot.pause)
 
-    drive(run, act)
+    drive_and_leave(run, act)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from nanochat_framework.runs.status import StatusFile
 from nanochat_tui.app import Dashboard
 from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
+from tests.tui.at_run import drive
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 
 
@@ -89,23 +89,6 @@ def test_a_start_that_fails_says_why_in_the_command_s_words(tmp_path: Path) -> N
     assert not told[0].good
     assert told[0].text.startswith("train nonesuch: ")
     assert "\n" not in told[0].text and "nonesuch" in told[0].text.partition(":")[2]
-
-
-Act = Callable[[RunScreen, Pilot[Any]], Awaitable[None]]
-
-
-def drive(run: RunDirectory, act: Act) -> None:
-    """Open the dashboard at a run, do something, close it."""
-
-    async def session() -> None:
-        app = Dashboard(run.path.parent, first=run, seconds=0.05)
-        async with app.run_test(size=(120, 30)) as pilot:
-            await until(lambda: isinstance(app.screen, RunScreen), pilot.pause)
-            screen = app.screen
-            assert isinstance(screen, RunScreen)
-            await act(screen, pilot)
-
-    asyncio.run(session())
 
 
 def test_keys_ask_and_the_heading_waits(run: RunDirectory) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from textual.pilot import Pilot
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog
 from nanochat_framework.runs.status import StatusFile
-from nanochat_tui.app import Dashboard
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.log_view import LONGEST, LogView, clean
 from nanochat_tui.run_screen import RunScreen
+from tests.tui.at_run import drive
 from tests.tui.run_folders import log_steps, make_run, text_of, until
-
-Act = Callable[[RunScreen, Pilot[Any]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -30,20 +27,6 @@ def run(tmp_path: Path) -> RunDirectory:
     made.train_log.write_text("".join(f"step {i} loss {9 - i / 100:.2f}\n" for i in range(200)))
     made.samples.write_text(json.dumps({"step": 500, "prompt": "import ", "text": "os [b]\n"}) + "\n")
     return made
-
-
-def drive(run: RunDirectory, act: Act, size: tuple[int, int] = (120, 36)) -> None:
-    """Open the dashboard at a run, do something, close it."""
-
-    async def session() -> None:
-        app = Dashboard(run.path.parent, first=run, seconds=0.05)
-        async with app.run_test(size=size) as pilot:
-            await until(lambda: isinstance(app.screen, RunScreen), pilot.pause)
-            screen = app.screen
-            assert isinstance(screen, RunScreen)
-            await act(screen, pilot)
-
-    asyncio.run(session())
 
 
 def text(screen: RunScreen) -> str:

@@ -26,9 +26,10 @@ class MachineReader:
 
     def __init__(self, disk: Path, gpus: Gpus | None) -> None:
         self._disk, self._gpus = disk, gpus
-        self._packages = EnergyCounters.find(_POWERCAP)
         self._before = self._times()
-        self._joules = self._counted_joules()
+        self._counters = [EnergyCounters.find(_POWERCAP).joules, *([] if gpus is None else [gpus.joules])]
+        self._counted = [counter() for counter in self._counters]
+        """What each counter stood at when it could last be read; None where that was never."""
         self.energy_joules = 0.0
 
     def read(self) -> dict[str, float]:
@@ -46,18 +47,14 @@ class MachineReader:
             found["system/disk_free_bytes"] = float(shutil.disk_usage(self._disk).free)
         if self._gpus is not None:
             found |= self._gpus.read()
-        joules = self._counted_joules()
-        if joules is not None:
-            self.energy_joules += max(joules - (self._joules or 0.0), 0.0)
-            self._joules = joules
+        for number, counter in enumerate(self._counters):
+            joules, before = counter(), self._counted[number]
+            if joules is not None:
+                self.energy_joules += 0.0 if before is None else max(joules - before, 0.0)
+                self._counted[number] = joules
+        if any(joules is not None for joules in self._counted):
             found["system/energy_joules"] = self.energy_joules
         return found
-
-    def _counted_joules(self) -> float | None:
-        """What the counters of CPU packages and GPUs stand at together; None where none can be read."""
-        counted = [self._packages.joules(), None if self._gpus is None else self._gpus.joules()]
-        known = [joules for joules in counted if joules is not None]
-        return sum(known) if known else None
 
     def _times(self) -> tuple[float, float, float | None]:
         """The clock, this process's CPU seconds (its children's included), and all processes' where the system says."""

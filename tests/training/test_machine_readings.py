@@ -54,6 +54,35 @@ def test_energy_counters_wrap_around(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert reader.read()["system/energy_joules"] == pytest.approx(251e-6)
 
 
+class _Counted:
+    """GPUs whose energy counter stands at what it is told."""
+
+    def __init__(self, *joules: float | None) -> None:
+        self._left = list(joules)
+
+    def read(self) -> dict[str, float]:
+        return {}
+
+    def joules(self) -> float | None:
+        return self._left.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("stands", "used"),
+    [
+        ((5e6, 5e6 + 3, None, 5e6 + 10), [3, 3, 10]),
+        ((None, None, 5e6, 5e6 + 2), [None, 0, 2]),
+    ],
+)
+def test_a_counter_that_cannot_be_read_for_a_while_adds_what_was_used_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stands: tuple[float | None, ...], used: list[float | None]
+) -> None:
+    """A GPU's counter stands at what was used since the driver was loaded, which is not this training's."""
+    monkeypatch.setattr(machine_readings, "_POWERCAP", tmp_path / "nowhere")
+    reader = MachineReader(tmp_path, _Counted(*stands))  # type: ignore[arg-type]
+    assert [reader.read().get("system/energy_joules") for _ in used] == used
+
+
 def test_without_counters_there_is_no_energy(tmp_path: Path) -> None:
     assert EnergyCounters.find(tmp_path / "nowhere").joules() is None
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nanochat_framework import __version__
+from nanochat_framework.config.presets import FROZEN
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file, sync_folder
 from nanochat_framework.runs.jsonlines import plain
@@ -56,7 +57,7 @@ class RunDirectory:
     @property
     def config_resolved(self) -> Path:
         """The configuration with every default filled in."""
-        return self.path / "config.resolved.json"
+        return self.path / FROZEN
 
     @property
     def components_lock(self) -> Path:
@@ -164,7 +165,7 @@ class RunDirectory:
         facts = _facts(resolved_json, config_sources=paths, overrides=list(overrides), argv=list(argv), parent=parent)
         content = {
             **{_source_name(number): source for number, (_, source) in enumerate(sources)},
-            "config.resolved.json": resolved_json,
+            FROZEN: resolved_json,
             "components.lock.json": _json(components_lock),
         }
         staging = runs_dir / f"{_STAGING}{facts['id']}"

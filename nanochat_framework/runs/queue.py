@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError
+from nanochat_framework.errors import NanochatError, StoppedOnRequest, UsageError, first_line
 from nanochat_framework.runs.control import ControlInbox, Refused, Request, answered, parse
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog
@@ -103,7 +103,7 @@ def in_turn(run: RunDirectory, before: Sequence[RunDirectory]) -> Iterator[None]
     except NanochatError as error:
         status = StatusFile(run.status)
         if status.status.state == "starting":  # nobody is at the terminal any more who could read it there
-            status.update(state="failed", error=(str(error).splitlines() or [""])[0])
+            status.update(state="failed", error=first_line(error))
         raise
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from nanochat_framework.cli.common import load_host
 from nanochat_framework.cli.device_options import add_device_arguments
 from nanochat_framework.cli.open_model import add_weights_option, open_model
+from nanochat_framework.errors import UsageError
 
 HELP = "score a model on held-out text and tasks"
 
@@ -45,6 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     host = load_host()
     names = [name.strip() for name in arguments.tasks.split(",") if name.strip()]
+    if not names:
+        raise UsageError(
+            f"--tasks {arguments.tasks!r}: name one or more of: {', '.join(host.registry.names('evaluation'))}"
+        )
     tasks = [named(host.registry, "evaluation", name, "--tasks") for name in names]
     device = prepare_device(arguments, host.registry)
     stage(f"reading {arguments.model}")

@@ -73,13 +73,11 @@ def _written(document: Document, name: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     from nanochat_framework.errors import UsageError
-    from nanochat_framework.runs.atomic import DiskFull, write_atomic
+    from nanochat_framework.runs.atomic import write_atomic
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.encode("utf-8", "replace"))
-    except DiskFull:
-        raise
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror}); choose another place with --output") from None
 

@@ -98,6 +98,10 @@ def test_options_of_the_command(place: Path, capsys: pytest.CaptureFixture[str])
     assert main([*command, "--json", "--device", "cpu", "--threads", "1"]) == 0
     record = json.loads(capsys.readouterr().out)["bpb"]["eval/bits_per_byte"]
     assert record["unit"] == "bits/byte" and set(record["baselines"]) == {"gzip -9", "xz -9e"}
-    for options, expected in ((["--threads", "-1"], "--threads must be at least 0"), (["--tasks", "x"], "--tasks: ")):
+    for options, expected in (
+        (["--threads", "-1"], "--threads must be at least 0"),
+        (["--tasks", "x"], "--tasks: "),
+        (["--tasks", ","], "--tasks ',': name one or more of: bpb"),
+    ):
         assert main([*command, *options]) == 2
         assert expected in capsys.readouterr().err

@@ -163,8 +163,8 @@ class CheckpointCallback(Callback):
         """If the evaluation of this step is the best so far, checkpoint, and call that `best`."""
         if self.evaluation.improved_at != trainer.step:
             return
-        self.evaluation.improved_at = None
         name = self.save(trainer)
+        self.evaluation.improved_at = None
         if trainer.world.is_main:
             self._tidy(lambda: self.store.link(name, "best"))
 

@@ -16,6 +16,7 @@ import pytest
 
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, DiskFull, step_name
 from tests.runs.checkpoint_folders import fill, names, writer
+from tests.small_disk import small_disk
 
 SLOW_WRITER = """
 import sys, time
@@ -162,24 +163,14 @@ def test_a_file_over_the_size_limit_is_one_line_and_nothing_is_lost(store: Check
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def megabyte(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("mounting a small file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
-def test_a_full_disk_keeps_the_earlier_checkpoint(small_disk: Path) -> None:
-    store = CheckpointStore(small_disk / "checkpoints")
+def test_a_full_disk_keeps_the_earlier_checkpoint(megabyte: Path) -> None:
+    store = CheckpointStore(megabyte / "checkpoints")
     store.write(step_name(1), writer(b"x" * 200_000))
     for _ in range(3):
         with pytest.raises(DiskFull, match=r"no space left on device \(about 0.40 MB needed, .* is intact") as error:
@@ -191,11 +182,11 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(small_disk: Path) -> None:
     assert store.latest() == store.root / step_name(2)
 
 
-def test_a_full_disk_inside_safetensors_is_known_as_one(small_disk: Path) -> None:
+def test_a_full_disk_inside_safetensors_is_known_as_one(megabyte: Path) -> None:
     numpy = pytest.importorskip("numpy")
     from safetensors.numpy import save_file
 
-    store = CheckpointStore(small_disk / "checkpoints")
+    store = CheckpointStore(megabyte / "checkpoints")
     fill(store, 1)
     too_large = {"weight": numpy.zeros(2_000_000, dtype=numpy.uint8)}
     with pytest.raises(DiskFull, match="checkpoint step_00000001 is intact"):
@@ -203,14 +194,12 @@ def test_a_full_disk_inside_safetensors_is_known_as_one(small_disk: Path) -> Non
     assert names(store) == ["LATEST", step_name(1)]
 
 
-def test_a_copied_link_that_does_not_fit_keeps_the_earlier_one(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copied_link_that_does_not_fit_keeps_the_earlier_one(megabyte: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def link(source: object, target: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", link)
-    store = CheckpointStore(small_disk / "checkpoints")
+    store = CheckpointStore(megabyte / "checkpoints")
     fill(store, 1)
     store.link(step_name(1), "best")
     store.write(step_name(2), writer(b"x" * 300_000))

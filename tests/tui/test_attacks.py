@@ -25,6 +25,7 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.dialogs import Help
 from nanochat_tui.layout import Memory
 from nanochat_tui.run_screen import RunScreen
+from tests.small_disk import small_disk
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 
 Act = Callable[[Dashboard, Pilot[Any]], Awaitable[None]]
@@ -215,16 +216,8 @@ def test_runs_dirs_that_are_none(tmp_path: Path, what: str) -> None:
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 256 KiB; it is filled by the test."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], check=False).returncode
-    ):
-        pytest.skip("no small disk can be mounted here")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with small_disk(tmp_path / "disk", "256k") as place:
+        yield place
 
 
 def test_a_full_disk(full_disk: Path) -> None:

@@ -6,12 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanochat_framework.errors import UsageError
 
 if TYPE_CHECKING:
     from nanochat_framework.plugins import PluginHost
+    from nanochat_framework.runs.directory import RunDirectory
 
 
 def load_host() -> PluginHost:
@@ -31,6 +33,14 @@ def process_count(nproc: int) -> int:
     if nproc > 1 and "WORLD_SIZE" in os.environ:
         raise UsageError("--nproc starts the processes itself; under torchrun leave it out")
     return nproc
+
+
+def runs_named(names: Sequence[str], runs_dir: Path) -> list[RunDirectory]:
+    """Each run once, though it may be named twice, by its name and by its path. Raises UsageError for one that is not there."""
+    from nanochat_framework.runs.directory import RunDirectory
+
+    found = [RunDirectory.find(runs_dir, name) for name in names]
+    return list({run.path.resolve(): run for run in found}.values())
 
 
 def print_json(value: Any) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from nanochat_framework.cli.common import confirm, print_json
+from nanochat_framework.cli.common import confirm, print_json, runs_named
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.alias import set_alias
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.removal import folder_size, remove
-from nanochat_framework.runs.status import listens, liveness, read_status
+from nanochat_framework.runs.removal import check_removable, folder_size, remove
 from nanochat_framework.runs.tags import change_tags, read_tags
 
 
@@ -45,12 +44,9 @@ def _alias(arguments: argparse.Namespace) -> int:
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    found = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
-    runs = list({each.path.resolve(): each for each in found}.values())  # a run may be named twice, also by its path
+    runs = runs_named(arguments.runs, arguments.runs_dir)
     for each in runs:  # before anything is removed
-        status = read_status(each.status)
-        if listens(status):
-            raise UsageError(f"{each.name} is {liveness(status)}; stop it first (`nanochat runs stop {each.path}`)")
+        check_removable(each)
     if not arguments.yes and not _confirmed(runs):
         print("nothing was removed", file=sys.stderr)
         return 0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from nanochat_framework.cli.common import print_json, print_table
+from nanochat_framework.cli.common import print_json, print_table, runs_named
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.compare import shown
 from nanochat_framework.runs.directory import RunDirectory
@@ -121,8 +121,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     from nanochat_framework.config.diff import ABSENT
     from nanochat_framework.runs.compare import best, compare
 
-    found_runs = [RunDirectory.find(arguments.runs_dir, name) for name in arguments.runs]
-    runs = list({each.path.resolve(): each for each in found_runs}.values())
+    runs = runs_named(arguments.runs, arguments.runs_dir)
     if len(runs) < 2:
         raise UsageError("compare: name two runs or more")
     found = compare(runs)

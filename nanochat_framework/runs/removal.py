@@ -18,14 +18,19 @@ _TRASH = ".trash-"
 _TRASH_LIMIT_S = 3600.0
 
 
-def remove(run: RunDirectory) -> None:
-    """Remove a run with everything in it; other runs that were forked from it keep what they have.
-
-    Raises UsageError if it trains, or if the folder cannot be moved.
-    """
+def check_removable(run: RunDirectory) -> None:
+    """Raises UsageError if a run trains, or waits for its turn."""
     status = read_status(run.status)
     if listens(status):
         raise UsageError(f"{run.name} is {liveness(status)}; stop it first (`nanochat runs stop {run.path}`)")
+
+
+def remove(run: RunDirectory) -> None:
+    """Remove a run with everything in it; other runs that were forked from it keep what they have.
+
+    Raises UsageError as `check_removable` does, or if the folder cannot be moved.
+    """
+    check_removable(run)
     trash = run.path.parent / f"{_TRASH}{run.name}-{uuid.uuid4().hex}"
     try:
         with run.lock():  # a training that has only begun has no status yet

@@ -13,7 +13,7 @@ from nanochat_framework.runs.atomic import system_reason
 from nanochat_framework.runs.checkpoint_manifest import MANIFEST, problems, recorded_size, recorded_step
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.jsonlines import Record, plain
+from nanochat_framework.runs.jsonlines import Record, is_number, plain
 from nanochat_framework.runs.metrics import EVAL_LOSS, read_evaluations
 from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
 
@@ -69,8 +69,8 @@ def checkpoints(
                 step=step,
                 bytes=recorded_size(folder),
                 written=_written(folder),
-                eval_loss=score.get(EVAL_LOSS),
-                bits_per_byte=score.get("eval/bits_per_byte"),
+                eval_loss=_figure(score, EVAL_LOSS),
+                bits_per_byte=_figure(score, "eval/bits_per_byte"),
                 kept=store.is_kept(folder),
                 problem=next(iter(problems(folder, checksums=checksums)), None),
                 same_as=tuple(n for n, file in files.items() if n != name and file and file == files[name]),
@@ -139,6 +139,11 @@ def remove_checkpoint(run: RunDirectory, name: str) -> None:
         raise UsageError(f"{run.checkpoints / name}: cannot be removed ({error.strerror})") from None
     if not removed:
         raise UsageError(f"{run.name}: {name} is gone already, or was kept meanwhile")
+
+
+def _figure(record: Record, name: str) -> float | None:
+    value = record.get(name)
+    return value if is_number(value) else None
 
 
 def _newest_whole(folders: list[Path]) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from nanochat_framework.config.diff import ABSENT, differences
 from nanochat_framework.config.toml_lines import Path, dotted
+from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
-from nanochat_framework.runs.jsonlines import Record
+from nanochat_framework.runs.jsonlines import Record, is_number
 from nanochat_framework.runs.last_values import last_values
 from nanochat_framework.runs.metrics import HIGHER_IS_BETTER, LOWER_IS_BETTER
 
@@ -33,14 +34,17 @@ def compare(runs: Sequence[RunDirectory]) -> Comparison:
     """Compare runs with the first. Raises UsageError if a configuration cannot be read."""
     configs = [run.config() for run in runs]
     found: dict[Path, None] = {}
-    for other in configs[1:]:
-        found.update(dict.fromkeys(difference.path for difference in differences(configs[0], other)))
+    for run, other in zip(runs[1:], configs[1:], strict=True):
+        try:
+            found.update(dict.fromkeys(difference.path for difference in differences(configs[0], other)))
+        except RecursionError:
+            raise UsageError(f"{run.config_resolved}: tables are nested too deep") from None
     whole = [path for path in found if not any(path[:length] in found for length in range(len(path)))]
     values = [last_values(run.metrics) for run in runs]
     return Comparison(
         names=_names(runs),
         config={dotted(path): tuple(_at(config, path) for config in configs) for path in whole},
-        metrics={name: tuple(record.get(name) for record in values) for name in _metric_names(values)},
+        metrics={name: tuple(_figure(record, name) for record in values) for name in _metric_names(values)},
     )
 
 
@@ -77,6 +81,11 @@ def _at(config: Any, path: Path) -> Any:
         except (KeyError, IndexError, TypeError):
             return ABSENT
     return config
+
+
+def _figure(record: Record, name: str) -> float | None:
+    value = record.get(name)
+    return value if is_number(value) else None
 
 
 def _metric_names(values: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 from nanochat_framework.runs.atomic import DiskFull, disk_full_reason
 
@@ -31,12 +31,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+LARGEST_INTEGER = 2**63 - 1
+"""No count that a run writes is larger."""
 _NOT_FINITE = frozenset(("NaN", "Infinity", "-Infinity"))
 
 
 def number(value: Any) -> Any:
     """Undoes `plain` for a value that is a number: `"NaN"` is `nan` again. Anything else is returned as it is."""
     return float(value) if value.__class__ is str and value in _NOT_FINITE else value
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether a value read from a file is a number that a float can hold; files may have integers of a thousand digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) <= LARGEST_INTEGER
 
 
 def nobody(record: Record) -> None:

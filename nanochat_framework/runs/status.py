@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nanochat_framework.runs.atomic import DiskFull, write_atomic
-from nanochat_framework.runs.jsonlines import number, plain
+from nanochat_framework.runs.jsonlines import is_number, number, plain
 from nanochat_framework.runs.outage import Outage
 from nanochat_framework.runs.process import boot_id, host_name, is_alive, pid_namespace, start_time
 
@@ -132,7 +132,8 @@ def read_status(path: Path) -> Status | None:
     known = {name: facts[name] for name in _TYPES if name in facts}
     if known.get("state") not in STATES or not all(isinstance(v, _TYPES[k]) for k, v in known.items()):
         return None
-    if any(isinstance(v, bool) or (isinstance(v, float) and not math.isfinite(v)) for v in known.values()):
+    numbers = [value for value in known.values() if isinstance(value, int | float)]
+    if not all(is_number(value) and math.isfinite(value) for value in numbers):
         return None
     known["waits_for"] = tuple(name for name in known.get("waits_for", ()) if isinstance(name, str))
     known["metrics"] = dict(_numbers(known.get("metrics", {})))
@@ -142,7 +143,7 @@ def read_status(path: Path) -> Status | None:
 def _numbers(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in metrics.items():
         value = number(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if is_number(value):
             yield name, value
 
 

@@ -39,25 +39,28 @@ class Command:
 
     @classmethod
     async def start(cls, arguments: Sequence[str]) -> Command:
-        """Start `nanochat ARGUMENTS`."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "nanochat_framework",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "NANOCHAT_PROGRESS_SECONDS": str(PROGRESS_SECONDS)},
-            limit=LONGEST_LINE,
-        )
+        """Start `nanochat ARGUMENTS`. Raises NanochatError where the system has no room for a further process."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "nanochat_framework",
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env={**os.environ, "NANOCHAT_PROGRESS_SECONDS": str(PROGRESS_SECONDS)},
+                limit=LONGEST_LINE,
+            )
+        except OSError as error:
+            raise NanochatError(cannot_start(error)) from None
         return cls(process)
 
     async def _read_errors(self) -> None:
         assert self._process.stderr is not None
-        async for line in self._process.stderr:
-            self._errors.append(line.decode("utf-8", "replace").rstrip())
+        async for line in _lines(self._process.stderr):
+            self._errors.append(line.rstrip())
 
     @property
     def narration(self) -> Sequence[str]:
@@ -70,10 +73,10 @@ class Command:
         return self._process.returncode is None
 
     async def lines(self) -> AsyncIterator[str]:
-        """The lines of its standard output, as they come."""
+        """The lines of its standard output, as they come; one longer than LONGEST_LINE is passed over."""
         assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            yield line.decode("utf-8", "replace").rstrip("\n")
+        async for line in _lines(self._process.stdout):
+            yield line.rstrip("\n")
 
     async def write(self, text: str) -> None:
         """Give it text on its standard input; in vain where it has ended."""
@@ -107,6 +110,23 @@ class Command:
                 os.killpg(self._process.pid, number)
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    """Lines until the stream ends, but those that do not fit in its buffer."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:  # the buffer is empty again, and the line's rest looks like a line of its own
+            continue
+        if not line:
+            return
+        yield line.decode("utf-8", "replace")
+
+
+def cannot_start(error: OSError) -> str:
+    """What is said where the system refuses to start a process."""
+    return f"nanochat cannot be started ({error.strerror})"
 
 
 async def ask(*arguments: str) -> Any:

@@ -11,6 +11,12 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but parts of words and of emoji."""
 
 
+def obeyed(character: str) -> bool:
+    """Whether a terminal may do something else with a character than show it, or has no way to."""
+    # Cc: control; Cf: directions and other invisible marks; Cs: half a surrogate pair; Zl, Zp: unusual ends of lines
+    return character not in _JOINERS and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 class _Table(dict[int, str]):
     """What to show for each character; made as characters turn up."""
 
@@ -27,8 +33,7 @@ def _shown(character: str) -> str:
         return chr(_PICTURES + code)
     if code == 0x7F:
         return "␡"
-    # Cc: control; Cf: directions and other invisible marks; Cs: half a surrogate pair; Zl, Zp: unusual ends of lines
-    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") else character
+    return "\ufffd" if obeyed(character) else character
 
 
 _TABLE = _Table()

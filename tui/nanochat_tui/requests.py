@@ -15,6 +15,7 @@ from nanochat_framework.runs.control import Request, checked_settings, send
 from nanochat_framework.runs.controller import Outcome, PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.status import listens, liveness, read_status
+from nanochat_tui.commands import cannot_start
 from nanochat_tui.keys import hint
 
 SET_BEFORE_RESUME = ("queued", "stopped", "released", "failed", "lost")
@@ -72,6 +73,8 @@ class Requests:
     def __init__(self) -> None:
         self._asked: list[_Asked] = []
         self._children: list[Child] = []
+        self._answers: list[Answer] = []
+        """Those that were known at once."""
 
     def ask(self, run: RunDirectory, command: str, arguments: Mapping[str, Any] | None = None) -> Answer | None:
         """Send a request; an answer at once only where it waits for the run to be resumed.
@@ -96,12 +99,15 @@ class Requests:
         raise UsageError(f"{command}: {run.name} is {state}{more}")
 
     def start(self, label: str, arguments: Sequence[str]) -> None:
-        """Start a `nanochat` command that detaches a training."""
-        self._children.append(Child(label, arguments))
+        """Start a `nanochat` command that detaches a training; what came of it is among the answers."""
+        try:
+            self._children.append(Child(label, arguments))
+        except OSError as error:  # no room for a process, or for what it prints
+            self._answers.append(Answer(f"{label}: {cannot_start(error)}", False))
 
     def poll(self) -> list[Answer]:
         """What was answered since the last time."""
-        answers = []
+        answers, self._answers = self._answers, []
         for asked in list(self._asked):
             try:
                 outcome = asked.request.poll()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
@@ -13,6 +14,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from nanochat_tui import palette
 from nanochat_tui.palette import Palette
+from nanochat_tui.printable import obeyed
 
 DEFAULT = "okabe-ito"
 PLAIN = "no-colour"
@@ -80,6 +82,27 @@ class WithoutColour(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same text in the terminal's own two colours."""
         return [Segment(s.text, _colourless(s.style), s.control) if s.style else s for s in segments]
+
+
+class WithoutControl(LineFilter):
+    """Takes out what a terminal would obey, wherever it came from: names of folders and metrics, tags, texts of errors.
+
+    Where such texts are likely they come as signs (`printable`); here they have no width, so that columns stay columns.
+    """
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same segments where all of it can be shown, as nearly always."""
+        if all(segment.text.isprintable() for segment in segments):
+            return segments
+        return [
+            segment if segment.text.isprintable() else Segment(_harmless(segment.text), segment.style, segment.control)
+            for segment in segments
+        ]
+
+
+def _harmless(text: str) -> str:
+    """Characters that a terminal would obey become spaces where they take cells, else nothing."""
+    return "".join(" " * cell_len(character) if obeyed(character) else character for character in text)
 
 
 @cache

@@ -17,13 +17,15 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from nanochat_framework.errors import NanochatError
 from nanochat_tui.charts.ticks import duration
 from nanochat_tui.commands import Command
 from nanochat_tui.formats import bar
 from nanochat_tui.palette import palette
 from nanochat_tui.printable import printable
 
-_PROGRESS = re.compile(r"(?P<label>.+?)  (?P<done>[\d,.]+)/(?P<total>[\d,.]+) (?P<rest>.*)")
+_NUMBER = r"\d[\d,]*(?:\.\d+)?"
+_PROGRESS = re.compile(rf"(?P<label>.+?)  (?P<done>{_NUMBER})/(?P<total>{_NUMBER}) (?P<rest>.*)")
 _LINES = 6
 """So many of the command's lines are shown while it runs."""
 _TICK_SECONDS = 0.2
@@ -71,8 +73,8 @@ class Work(ModalScreen[bool]):
     async def _run(self) -> None:
         try:
             self.command = await Command.start(self.arguments)
-        except OSError as error:
-            self._end(False, Text(f"it cannot be started: {error.strerror}"))
+        except NanochatError as error:
+            self._end(False, Text(str(error)))
             return
         self.command.end_input()
         try:
@@ -89,8 +91,8 @@ class Work(ModalScreen[bool]):
     def _result(self, text: str) -> RenderableType:
         try:
             return self.shown(text)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return Text(text)  # not what was expected: as it is
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            return Text(text)  # not what was expected, or what was written is gone: as it is
 
     def _tick(self) -> None:
         """While it runs: its newest lines and the time."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nanochat_framework.errors import NanochatError
 from nanochat_tui.commands import Command
 
 Event = Mapping[str, Any]
@@ -22,7 +23,11 @@ class ModelProcess:
 
     async def run(self) -> None:
         """Start it, and pass its events on until it ends."""
-        command = self._command = await Command.start(["generate", self.model, "--requests"])
+        try:
+            command = self._command = await Command.start(["generate", self.model, "--requests"])
+        except NanochatError as error:
+            self._tell({"event": "gone", "message": str(error)})
+            return
         try:
             async for line in command.lines():
                 event = _event(line)

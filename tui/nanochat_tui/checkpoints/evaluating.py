@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from rich.table import Table
@@ -57,7 +58,7 @@ class EvaluationForm(Form):
         """The command's."""
         found = ["eval", str(self.checkpoint), "--tasks", values["tasks"], "--json"]
         found += ["--weights", values["weights"], "--device", values["device"]]
-        return [*found, *(["--data", values["data"]] if values["data"] else [])]
+        return [*found, *(["--data", os.path.expanduser(values["data"])] if values["data"] else [])]
 
 
 def shown_scores(text: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,10 @@ class ExportForm(Form):
 
     async def _checked(self, values: Values) -> None:
         """Raises UsageError for a path that is missing, or that is taken and not yet confirmed."""
-        output = values[OUTPUT]
+        output = os.path.expanduser(values[OUTPUT])
         if not output:
             raise UsageError("output: a path is missing")
-        if Path(output).exists() and self._replace != output:
+        if os.path.lexists(output) and self._replace != output:
             self._replace = output
             raise UsageError(f"{output} is there already; enter again replaces it")
 
@@ -80,15 +81,16 @@ class ExportForm(Form):
         """The command's; options that were left as they are are not named, for some must not be where they do nothing."""
         chosen = {key: value for key, value in values.items() if key not in _OURS and value != self._as_they_are[key]}
         given = [f"{key}={value}" for key, value in chosen.items() if value not in ("", _ABSENT)]
-        found = ["export", str(self.checkpoint), "--to", self.exporter, "--output", values[OUTPUT]]
+        found = ["export", str(self.checkpoint), "--to", self.exporter]
+        found += ["--output", os.path.expanduser(values[OUTPUT])]
         found += ["--weights", values[WEIGHTS], *(word for option in given for word in ("--option", option))]
         if values[CHECK] == "yes":
-            found += ["--check", *(["--data", values[DATA]] if values[DATA] else [])]
+            found += ["--check", *(["--data", os.path.expanduser(values[DATA])] if values[DATA] else [])]
         return found
 
     def work(self, values: Values) -> Work:
         """The export in a window; what came of it begins with the size."""
-        output = Path(values[OUTPUT])
+        output = Path(os.path.expanduser(values[OUTPUT]))
 
         def shown(said: str) -> Text:
             size = folder_size(output) if output.is_dir() else output.stat().st_size

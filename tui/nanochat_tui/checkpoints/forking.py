@@ -46,8 +46,12 @@ class ForkForm(Form):
 def open_fork(screen: DashboardScreen, run: RunDirectory, checkpoint: str | None = None) -> None:
     """Ask for the settings and start it, in a session of its own."""
     store = CheckpointStore(run.checkpoints)
-    names = [folder.name for _, folder in reversed(store.steps())]
-    names += [name for name in FURTHER_NAMES if store.path(name).is_dir()]
+    try:
+        names = [folder.name for _, folder in reversed(store.steps())]
+        names += [name for name in FURTHER_NAMES if store.path(name).is_dir()]
+    except OSError as error:
+        screen.notify(f"{error.filename}: {error.strerror}", severity="error", markup=False)
+        return
     if not names:
         screen.notify(f"{run.name} has no checkpoint to go on from", severity="error", markup=False)
         return

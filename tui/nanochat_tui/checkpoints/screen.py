@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -52,6 +53,7 @@ class CheckpointsScreen(DashboardScreen):
         self._cells: dict[str, tuple[Text, ...]] = {}
         self._mark: object = None
         self._bytes = 0
+        self._read_once = False
 
     def compose(self) -> ComposeResult:
         """Heading, table, a line on what is being done, keys."""
@@ -101,7 +103,8 @@ class CheckpointsScreen(DashboardScreen):
             self.found = await asyncio.to_thread(checkpoints, self.run)
         except OSError as error:
             self._doing(f"{error.filename}: {error.strerror}")
-            return
+            self.found = []
+        self._read_once = True
         self._show()
         self._bytes = await asyncio.to_thread(folder_size, self.run.checkpoints)
         self._heading()
@@ -115,20 +118,21 @@ class CheckpointsScreen(DashboardScreen):
         """Bring the table up to date, cell by cell where it has the same rows and columns."""
         table = self.query_one(DataTable)
         lives = summarize(self.run).state in LIVE_STATES
-        cells = rows(self.found, self.store.being_written() if lives else ())
+        cells = rows(self.found, self._being_written() if lives else ())
         places = [place for place, column in enumerate(COLUMNS) if self.size.width >= column.least_screen]
         if again or list(cells) != list(self._cells) or len(places) != len(table.columns):
-            chosen = self.chosen_name()
+            chosen, at = self.chosen_name(), table.cursor_row
             table.clear(columns=True)
             for column in (COLUMNS[place] for place in places):
                 head = Text(column.name, justify="right" if column.right else "left")
                 table.add_column(head, width=column.width, key=column.name)
             for name, row in cells.items():
                 table.add_row(*(row[place] for place in places), key=name)
-            if chosen in cells:
-                table.move_cursor(row=list(cells).index(chosen), animate=False)
-            elif self.found:
-                table.move_cursor(row=max(index for index, each in enumerate(self.found)), animate=False)
+            if chosen is None:
+                at = len(self.found) - 1
+            elif chosen in cells:
+                at = list(cells).index(chosen)
+            table.move_cursor(row=max(min(at, len(cells) - 1), 0), animate=False)
         else:
             for name, row in cells.items():
                 for place in places:
@@ -139,9 +143,14 @@ class CheckpointsScreen(DashboardScreen):
         nothing = self.query_one("#nothing", Static)
         nothing.display = not cells
         if not cells:
-            nothing.update(
-                "No checkpoints yet." + (f" {hint('checkpoint')} writes one after the present step." if lives else "")
-            )
+            more = f" {hint('checkpoint')} writes one after the present step." if lives else ""
+            nothing.update(f"No checkpoints yet.{more}" if self._read_once else "reading…")
+
+    def _being_written(self) -> Sequence[str]:
+        try:
+            return self.store.being_written()
+        except OSError:  # it is told when the list is read
+            return ()
 
     def _heading(self) -> None:
         run = summarize(self.run)
@@ -165,11 +174,12 @@ class CheckpointsScreen(DashboardScreen):
         return list(self._cells)[row] if 0 <= row < len(self._cells) else None
 
     def chosen(self) -> Checkpoint | None:
-        """The checkpoint under the cursor; none while it is being written."""
+        """The checkpoint under the cursor; where there is none, why not is said."""
         name = self.chosen_name()
         found = next((each for each in self.found if each.name == name), None)
-        if found is None and name is not None:
-            self.notify(f"{name} is being written", severity="warning", markup=False)
+        if found is None:
+            none = "there is no checkpoint yet" if self._read_once else "the checkpoints are still being read"
+            self.notify(none if name is None else f"{name} is being written", severity="warning", markup=False)
         return found
 
     def folder(self, checkpoint: Checkpoint) -> Path:
@@ -203,7 +213,10 @@ class CheckpointsScreen(DashboardScreen):
         checkpoint = self.chosen()
         if checkpoint is None:
             return
-        reason = refusal(self.run, checkpoint.name)
+        try:
+            reason = refusal(self.run, checkpoint.name)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}"
         if reason is not None:
             self.notify(reason, severity="error", markup=False)
             return
@@ -246,9 +259,8 @@ class CheckpointsScreen(DashboardScreen):
         try:
             known = await exporters()
             self._doing("")
-            width = max(map(len, known), default=0)
-            lines = [f"{name:<{width}}  {what}" for name, what in known.items()]
-            place = await self.app.push_screen_wait(Pick(f"Export {checkpoint.name} of {self.run.name} to", lines))
+            title = f"Export {checkpoint.name} of {self.run.name} to"
+            place = await self.app.push_screen_wait(Pick(title, list(known.items())))
             if place is None:
                 return
             name = list(known)[place]

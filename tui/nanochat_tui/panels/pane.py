@@ -13,6 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 from textual.worker import Worker
 
+from nanochat_framework.errors import NanochatError
 from nanochat_tui.commands import Command
 from nanochat_tui.keys import hint
 from nanochat_tui.palette import palette
@@ -51,7 +52,11 @@ class PanelsPane(VerticalScroll):
             await self._command.cancel()
 
     async def _follow(self) -> None:
-        command = self._command = await Command.start(["plugins", "panels", str(self._run), "--follow", "--json"])
+        try:
+            command = self._command = await Command.start(["plugins", "panels", str(self._run), "--follow", "--json"])
+        except NanochatError as error:
+            self._ended(str(error))
+            return
         command.end_input()
         try:
             async for line in command.lines():
@@ -66,8 +71,10 @@ class PanelsPane(VerticalScroll):
         if code == 0:
             self._say("No plugin has a panel.", palette().faint)
         else:
-            again = f"{hint('tab_panels')} starts it again"
-            self._say(f"✗ the panels' process ended: {printable(command.complaint())}; {again}", palette().alert)
+            self._ended(f"the panels' process ended: {printable(command.complaint())}")
+
+    def _ended(self, why: str) -> None:
+        self._say(f"✗ {why}; {hint('tab_panels')} starts it again", palette().alert)
 
     def _say(self, text: str, colour: str) -> None:
         self._note.update(Text(text, colour))

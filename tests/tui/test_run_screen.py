@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import EventLog
+from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.status import StatusFile
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.log_view import LONGEST, LogView, clean
@@ -111,6 +112,37 @@ def test_further_metrics(run: RunDirectory) -> None:
         await until(lambda: "train/entropy  nats/token" in text(screen), pilot.pause)
 
     drive(run, act)
+
+
+def test_what_a_models_parts_record_has_charts(run: RunDirectory) -> None:
+    """Experts' loads, streams and the like: a curve each, or the highest, mean and lowest of many."""
+
+    def record(step: int, shift: float = 0.0) -> None:
+        loads = {f"model/expert_load.{layer}.{n}": n / 8 + layer / 100 + shift for layer in range(2) for n in range(8)}
+        streams = {f"model/stream_divergence.{place}": place / 10 for place in (0, 2, 10)}
+        log = MetricsLog(run.metrics, 1)
+        log.write(step=step, tokens=step, values={**loads, **streams, "model/composite_gain": 1.5})
+        log.close()
+
+    for step in range(501, 511):
+        record(step)
+
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "expert load  of 16" in text(screen) and "composite gain" in text(screen), pilot.pause)
+        charts = {chart.title: chart for chart in screen.query(Chart)}
+        assert [curve.label for curve in charts["stream divergence"].curves] == ["0", "2", "10"], "by their numbers"
+        loads = charts["expert load  of 16"].curves
+        assert [(curve.label, round(curve.series.values.values[-1], 4)) for curve in loads] == [
+            ("highest", 0.885),
+            ("mean", 0.4425),
+            ("lowest", 0.0),
+        ]
+        record(511, shift=1.0)
+        await until(lambda: len(loads[0].series) == 11, pilot.pause)
+        assert loads[2].series.values.values[-1] == 1.0
+        assert "model/expert_load.0.3" in screen.further_metrics(), "one alone may be chosen"
+
+    drive(run, act, (160, 50))
 
 
 def test_log_with_search(run: RunDirectory) -> None:

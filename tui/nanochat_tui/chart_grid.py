@@ -9,6 +9,7 @@ from textual.geometry import Size
 
 from nanochat_tui.chart_specs import ChartSpec, single, standard
 from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.spread import Spread
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.feed import MetricStore
@@ -41,6 +42,7 @@ class ChartGrid(VerticalScroll):
         self.log_scale = False
         self._specs: list[ChartSpec] = []
         self._charts: list[Chart] = []
+        self._spreads: list[Spread] = []
 
     def span(self) -> tuple[float, float] | None:
         """The whole x axis."""
@@ -50,12 +52,14 @@ class ChartGrid(VerticalScroll):
         """Show what a store holds: other charts if there are other metrics, else those whose data changed."""
         specs = self.wanted(store)
         if store is not self.store or specs != self._specs:
-            self.store, self._specs = store, specs
+            self.store, self._specs, self._spreads = store, specs, []
             self.remove_children()
             self._charts = [self._chart(spec) for spec in specs]
             self.mount_all(self._charts)
             self.lay_out(self.size)
             return
+        for spread in self._spreads:
+            spread.bring_up_to_date()
         for chart in self._charts:
             chart.update()
 
@@ -69,6 +73,11 @@ class ChartGrid(VerticalScroll):
 
     def _chart(self, spec: ChartSpec) -> Chart:
         curves = [self.curve(name, label) for name, label in spec.metrics]
+        if spec.spread_of:
+            spread = Spread([self.store.series[name] for name in spec.spread_of])
+            spread.bring_up_to_date()
+            self._spreads.append(spread)
+            curves = [Curve(series, label) for series, label in spread.curves]
         chart = Chart(spec.title, curves, self.view, log=self.log_scale and spec.log_wanted, span=self.span)
         chart.can_focus = False
         return chart

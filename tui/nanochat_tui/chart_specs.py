@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nanochat_framework.runs.metrics import describe
 
 MAX_CURVES = 7
+MAX_READINGS = 12
+"""Charts of what a model's parts record; a file may name any number."""
+_MODEL = "model/"
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class ChartSpec:
     metrics: tuple[tuple[str, str], ...]
     log_wanted: bool = False
     """Whether the key for logarithmic axes is meant for it."""
+    spread_of: tuple[str, ...] = ()
+    """Metrics too many for a curve each: their highest, mean and lowest are the curves; `metrics` is empty then."""
 
 
 def _starting_with(names: Iterable[str], *prefixes: str) -> tuple[tuple[str, str], ...]:
@@ -43,7 +48,29 @@ def standard(names: Iterable[str]) -> list[ChartSpec]:
         ChartSpec("speed  tokens/s", (("train/tokens_per_second", "speed"),)),
         ChartSpec("memory  bytes", tuple(memory[:MAX_CURVES])),
     ]
-    return _present(wanted, names)
+    return [*_present(wanted, names), *_readings(names)]
+
+
+def _readings(names: Sequence[str]) -> list[ChartSpec]:
+    """A chart for each thing that the model's parts record of themselves (experts' loads, streams, ...), over all its places."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name.startswith(_MODEL):
+            found.setdefault(name.partition(".")[0], []).append(name)
+    specs = []
+    for reading, members in list(found.items())[:MAX_READINGS]:
+        members.sort(key=_by_place)
+        title = reading.removeprefix(_MODEL).replace("_", " ")
+        if len(members) > MAX_CURVES:
+            specs.append(ChartSpec(f"{title}  of {len(members)}", (), spread_of=tuple(members)))
+        else:
+            specs.append(ChartSpec(title, tuple((name, name.partition(".")[2] or title) for name in members)))
+    return specs
+
+
+def _by_place(name: str) -> list[tuple[int, str]]:
+    """Places by their numbers: 2 before 10."""
+    return [(int(part) if part.isdecimal() else -1, part) for part in name.split(".")]
 
 
 def system(names: Iterable[str]) -> list[ChartSpec]:

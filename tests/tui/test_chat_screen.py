@@ -16,8 +16,8 @@ from nanochat_framework.cli import main
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.app import Dashboard
 from nanochat_tui.chat.screen import ChatScreen, Typed
-from nanochat_tui.chat.settings_form import SettingsForm
 from nanochat_tui.dialogs import Pick
+from nanochat_tui.forms import Form
 from tests.tui.run_folders import said, text_of, until
 from tests.tui.talked_to import trained_on_text
 
@@ -69,8 +69,8 @@ async def set_value(screen: ChatScreen, pilot: Pilot[Any], **values: str) -> Non
     """Through the form of settings."""
     app = screen.app
     await pilot.press("ctrl+s")
-    await until(lambda: isinstance(app.screen, SettingsForm), pilot.pause)
-    await until(lambda: "max_tokens            " in text_of(app) and "temperature" in text_of(app), pilot.pause)
+    await until(lambda: isinstance(app.screen, Form), pilot.pause)
+    await until(lambda: "max_tokens  " in text_of(app) and "temperature" in text_of(app), pilot.pause)
     for name, value in values.items():
         next(field for field in app.screen.query(Input) if field.name == name).value = value
     await pilot.press("enter")

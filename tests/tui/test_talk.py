@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanochat_tui.chat.settings_form import read, written
+from nanochat_tui.chat.settings import read, written
 from nanochat_tui.chat.talk import Talk
 
 END = {"event": "end", "finish_reason": "length", "tokens": 2, "prompt_tokens": 3, "seed": 0, "tokens_per_second": 41.6}

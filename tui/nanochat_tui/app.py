@@ -50,7 +50,10 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog.wide { width: 112; }
 .dialog Input { border: none; height: 1; padding: 0; background: $boost; margin: 1 0; }
 .dialog .row Input { margin: 0; padding: 0 1; }
-.dialog OptionList { border: none; height: auto; max-height: 20; background: $surface; padding: 0; }
+.dialog OptionList {
+    border: none; height: auto; max-height: 20; background: $surface; padding: 0;
+    text-wrap: nowrap; text-overflow: ellipsis;
+}
 .heading { text-style: bold; }
 .hint { color: $text-muted; }
 .hint.wrong { color: $text-error; }
@@ -108,6 +111,7 @@ class Dashboard(App[None]):
         if self.no_color:
             self.theme = themes.PLAIN
             self._filters = [themes.WithoutColour()]  # Textual's makes greys, or loses the cursor's row
+        self._filters.append(themes.WithoutControl())
         palette.use(themes.palette_of(self.current_theme))
 
     def _redress(self, theme: Theme) -> None:

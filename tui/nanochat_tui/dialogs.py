@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from rich.table import Table
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -14,6 +15,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 
 from nanochat_framework.errors import NanochatError
+from nanochat_tui.printable import printable
+
+WIDEST_NAME = 34
+"""Cells of a name in a list, beyond which what it is no longer stands below what the others are."""
 
 
 class Ask(ModalScreen[bool]):
@@ -114,25 +119,73 @@ class Choose(ModalScreen[list[str] | None]):
 
 
 class Pick(ModalScreen[int | None]):
-    """One of many lines: its place; None if it was given up."""
+    """One of many lines, found by typing: its place; None if it was given up."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "give_up", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "back"),
+        Binding("down", "move(1)", "down", priority=True),
+        Binding("up", "move(-1)", "up", priority=True),
+        Binding("pagedown", "move(10)", "down", priority=True),
+        Binding("pageup", "move(-10)", "up", priority=True),
+        Binding("home", "move(-1000000)", "first", priority=True),
+        Binding("end", "move(1000000)", "last", priority=True),
+    ]
 
-    def __init__(self, title: str, lines: list[str]) -> None:
+    def __init__(self, title: str, lines: Sequence[tuple[str, str]], at: int = 0) -> None:
+        """`lines`: (name, what it is); `at`: the place of the cursor."""
         super().__init__()
-        self.title_text, self.lines = title, lines
+        self.title_text, self.lines, self.at = title, lines, at
+        self._shown: list[int] = []
 
     def compose(self) -> ComposeResult:
-        """The lines."""
-        lines = [Text(line, no_wrap=True, overflow="ellipsis") for line in self.lines]
+        """Title, line, list."""
         with Vertical(classes="dialog tall wide"):
             yield Static(self.title_text, classes="heading", markup=False)
-            yield OptionList(*lines, markup=False)
-            yield Static("enter: this one    esc: none", classes="hint", markup=False)
+            yield Input(placeholder="type to find")
+            yield OptionList(markup=False)
+            yield Static("enter: take it    ↑ ↓: another    esc: as it was", classes="hint", markup=False)
 
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Close with it."""
-        self.dismiss(event.option_index)
+    def on_mount(self) -> None:
+        """Everything."""
+        self._show("")
+        self.query_one(OptionList).highlighted = self.at if self.lines else None
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._show(event.value)
+
+    def _show(self, wanted: str) -> None:
+        """The lines that have all words, those first that have them in their names."""
+        words = wanted.lower().split()
+        named = [n for n, (name, _) in enumerate(self.lines) if all(w in name.lower() for w in words)]
+        others = [
+            n for n, line in enumerate(self.lines) if n not in named and all(w in " ".join(line).lower() for w in words)
+        ]
+        self._shown = [*named, *others]
+        names = [self.lines[n][0] for n in self._shown if self.lines[n][1]]
+        width = min(max(map(len, names), default=0), WIDEST_NAME)
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([self._line(*self.lines[n], width) for n in self._shown])
+        options.highlighted = 0 if self._shown else None
+
+    @staticmethod
+    def _line(name: str, about: str, width: int) -> Text:
+        line = Text(printable(name), no_wrap=True, overflow="ellipsis")
+        return line.append(f"{' ' * max(width - len(name), 0)}  {printable(about)}", "dim") if about else line
+
+    def action_move(self, by: int) -> None:
+        """Move in the list."""
+        options = self.query_one(OptionList)
+        if options.highlighted is not None:
+            options.highlighted = min(max(options.highlighted + by, 0), len(self._shown) - 1)
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _taken(self) -> None:
+        place = self.query_one(OptionList).highlighted
+        if place is not None:
+            self.dismiss(self._shown[place])
 
     def action_give_up(self) -> None:
         """Close without."""

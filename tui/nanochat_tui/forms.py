@@ -18,17 +18,23 @@ from textual.widgets import Input, Static
 from nanochat_framework.errors import NanochatError
 
 Values = dict[str, str]
+LEAST_LABEL = 12
+"""Cells of the names of a form's lines."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A line of a form. With `choices` the value is one of them; `shown` stands where nothing is typed."""
+    """A line of a form. With `choices` the value is one of them; `shown` stands where nothing is typed.
+
+    A `literal` value is short and taken as it is: spaces at its ends count, and what is typed takes its place.
+    """
 
     key: str
     help: str
     value: str = ""
     choices: tuple[str, ...] = ()
     shown: str = ""
+    literal: bool = False
 
 
 class Choice(Static, can_focus=True):
@@ -44,7 +50,7 @@ class Choice(Static, can_focus=True):
         """Enter was pressed."""
 
     def __init__(self, field: Field, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+        super().__init__(id=id, name=field.key, markup=False)
         self.field = field
         self.value = field.value if field.value in field.choices else field.choices[0]
 
@@ -66,11 +72,15 @@ class Choice(Static, can_focus=True):
 class Form(ModalScreen[Values | None]):
     """Values by key; None if it was given up. `check` raises NanochatError for values that will not do."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "give_up", "back"),
+        Binding("up", "app.focus_previous", "up"),
+        Binding("down", "app.focus_next", "down"),
+    ]
     DEFAULT_CSS = """
     Form #form-fields { height: auto; max-height: 60vh; margin: 1 0; scrollbar-size-vertical: 1; }
     Form .row { height: 1; }
-    Form .label { width: 18; padding: 0 1 0 0; text-align: right; color: $text-muted; text-wrap: nowrap; }
+    Form .label { padding: 0 1 0 0; text-align: right; color: $text-muted; text-wrap: nowrap; }
     Form Input, Form Choice { width: 1fr; height: 1; padding: 0 1; background: $boost; }
     Form Choice:focus, Form Input:focus { background: $primary 40%; }
     Form #form-help { height: auto; min-height: 2; max-height: 6; }
@@ -92,20 +102,24 @@ class Form(ModalScreen[Values | None]):
         """Title, lines, the explanation of one, keys."""
         with Vertical(classes="dialog tall wide"):
             yield Static(self.title_text, classes="heading", markup=False)
+            width = max(LEAST_LABEL, *(len(field.key) + 1 for field in self.fields))
             with VerticalScroll(id="form-fields", can_focus=False):
                 for number, field in enumerate(self.fields):
                     with Horizontal(classes="row"):
-                        yield Static(field.key, classes="label", markup=False)
+                        label = Static(field.key, classes="label", markup=False)
+                        label.styles.width = width
+                        yield label
                         yield self._control(field, f"field-{number}")
             yield Static(self.fields[0].help, id="form-help", classes="hint", markup=False)
-            keys = f"enter: {self.does}    tab: next    ← →: another value    esc: back"
+            values = "← →: another value    " if any(field.choices for field in self.fields) else ""
+            keys = f"enter: {self.does}    ↑ ↓: another line    {values}esc: as it was"
             yield Static(keys, classes="hint keys", markup=False)
 
     @staticmethod
     def _control(field: Field, id: str) -> Widget:
         if field.choices:
             return Choice(field, id=id)
-        return Input(field.value, placeholder=field.shown, id=id, compact=True, select_on_focus=False)
+        return Input(field.value, field.shown, id=id, name=field.key, compact=True, select_on_focus=field.literal)
 
     def values(self) -> Values:
         """What stands in the form."""
@@ -113,7 +127,7 @@ class Form(ModalScreen[Values | None]):
         for number, field in enumerate(self.fields):
             control = self.query_one(f"#field-{number}")
             assert isinstance(control, Input | Choice)
-            found[field.key] = control.value.strip()
+            found[field.key] = control.value if field.literal else control.value.strip()
         return found
 
     def say(self, text: str, *, wrong: bool = False) -> None:

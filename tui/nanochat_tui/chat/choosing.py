@@ -13,7 +13,7 @@ from nanochat_tui.chat.models import checkpoints, existing
 from nanochat_tui.dialogs import Pick, Prompt
 from nanochat_tui.keys import hint
 
-OTHER = "another: the path of a checkpoint or a model file…"
+OTHER = ("another…", "the path of a checkpoint or a model file")
 
 
 def choose_model(app: App[Any], run: RunDirectory | None, chosen: Callable[[Path], None]) -> None:
@@ -27,10 +27,16 @@ def choose_model(app: App[Any], run: RunDirectory | None, chosen: Callable[[Path
         hint = "e.g. first.gguf, or runs/first/checkpoints/step_00000500"
         app.push_screen(Prompt("Path of a model", hint, check=existing), typed)
 
-    found = checkpoints(run) if run is not None else []
+    found: list[tuple[str, str, Path]] = []
+    if run is not None:
+        try:
+            found = checkpoints(run)
+            why = "" if found else f"{run.name} has no checkpoint yet; {hint('checkpoint')} asks for one"
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+        if why:
+            app.notify(why, markup=False)
     if run is None or not found:
-        if run is not None:
-            app.notify(f"{run.name} has no checkpoint yet; {hint('checkpoint')} asks for one", markup=False)
         ask_path()
         return
 
@@ -38,6 +44,7 @@ def choose_model(app: App[Any], run: RunDirectory | None, chosen: Callable[[Path
         if place == len(found):
             ask_path()
         elif place is not None:
-            chosen(found[place][1])
+            chosen(found[place][2])
 
-    app.push_screen(Pick(f"Which model of {run.name}?", [*(line for line, _ in found), OTHER]), picked)
+    lines = [*((name, about) for name, about, _ in found), OTHER]
+    app.push_screen(Pick(f"Which model of {run.name}?", lines), picked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nanochat_framework.errors import UsageError
@@ -11,21 +12,24 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.charts.ticks import short
 
 
-def checkpoints(run: RunDirectory) -> list[tuple[str, Path]]:
-    """(line, folder) of a run's checkpoints by step, the newest first; `best` before others of its step."""
+def checkpoints(run: RunDirectory) -> list[tuple[str, str, Path]]:
+    """(name, step and size, folder) of a run's checkpoints, the newest first, `best` before others of its step.
+
+    Raises OSError.
+    """
     store = CheckpointStore(run.checkpoints)
     named = [(recorded_step(store.path(name)), store.path(name)) for name in ("best", "final")]
     found = [(step, path) for step, path in named if step is not None] + store.steps()
     found.sort(key=lambda each: each[0], reverse=True)
-    return [(f"{path.name:<16} step {step:>9,}   {short(recorded_size(path)):>6}B", path) for step, path in found]
+    return [(path.name, f"step {step:>9,}   {short(recorded_size(path)):>6}B", path) for step, path in found]
 
 
 def existing(text: str) -> Path:
     """The path that a person typed. Raises UsageError where nothing is there."""
-    path = Path(text.strip()).expanduser()
-    if not text.strip() or not path.exists():
+    path = os.path.expanduser(text.strip())
+    if not os.path.exists(path):  # False, not an error, for what is no path
         raise UsageError(f"{text.strip() or 'nothing was typed'}: no such file or folder")
-    return path
+    return Path(path)
 
 
 def title(path: Path) -> str:

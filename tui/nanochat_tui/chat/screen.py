@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +16,15 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Footer, Static, TextArea
 
+from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.chat.choosing import choose_model
 from nanochat_tui.chat.model_process import Event, ModelProcess
 from nanochat_tui.chat.models import title
-from nanochat_tui.chat.settings_form import SettingsForm, written
+from nanochat_tui.chat.settings import fields, taken, written
 from nanochat_tui.chat.talk import Mode, Talk, Turn
+from nanochat_tui.forms import Form, Values
 from nanochat_tui.keys import KEYS, bindings, hint, keys_of
 from nanochat_tui.palette import palette
 from nanochat_tui.printable import printable
@@ -80,6 +83,8 @@ class ChatScreen(DashboardScreen):
         """Views of turns, by the turn's place."""
         self._changed: set[int] = set()
         self._rest_until = 0.0
+        self._verdict: asyncio.Future[str] | None = None
+        """Of the process, on the settings that it was handed last."""
 
     def compose(self) -> ComposeResult:
         """Heading, talk, settings, what is typed, keys."""
@@ -117,15 +122,16 @@ class ChatScreen(DashboardScreen):
             self._welcome()
         elif kind == "settings":
             self._settings = event["settings"]
-            if isinstance(self.app.screen, SettingsForm):
-                self.app.screen.dismiss()
+            self._tell_form("")
         elif kind == "gone":
             self.talk.lost(str(event["message"]))
+            self._tell_form(str(event["message"]))
             self._state = ("failed", str(event["message"]))
             self._changed.update(self._views)
             self._welcome()
         elif self.talk.hear(event) is None:
-            self._refused(event)
+            if kind == "error":
+                self._tell_form(str(event["message"]))
         else:
             self._changed.add(len(self.talk.turns) - 1)
             if kind == "begin":
@@ -134,9 +140,10 @@ class ChatScreen(DashboardScreen):
                 return  # hundreds a second: what they change is drawn when its time has come
         self._headings()
 
-    def _refused(self, event: Event) -> None:
-        if event["event"] == "error" and isinstance(self.app.screen, SettingsForm):
-            self.app.screen.refused(str(event["message"]))
+    def _tell_form(self, refusal: str) -> None:
+        """What the process says to the settings that the form handed it; an empty text is a yes."""
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_result(refusal)
 
     def _send(self, request: Mapping[str, Any] | None) -> None:
         if request is not None:
@@ -274,11 +281,18 @@ class ChatScreen(DashboardScreen):
         if not self._settings:
             self.notify("the model is not there yet")
             return
+        lines = fields(self._settings, self._facts["help"])
+        self.app.push_screen(Form("How text is drawn", lines, does="take them", check=self._set))
 
-        def save(values: dict[str, Any]) -> None:
-            self.run_worker(self._process.say({"settings": values}), group="requests", exit_on_error=False)
-
-        self.app.push_screen(SettingsForm(self._settings, self._facts["help"], save))
+    async def _set(self, texts: Values) -> None:
+        """Hand settings to the process. Raises UsageError with what it says of those that mean nothing."""
+        if self._state[0] != "ready":
+            raise UsageError("there is no model")
+        self._verdict = asyncio.get_running_loop().create_future()
+        await self._process.say({"settings": taken(texts, self._settings)})
+        refusal = await self._verdict
+        if refusal:
+            raise UsageError(refusal)
 
     def action_anew(self) -> None:
         """Begin anew."""

@@ -168,12 +168,12 @@ class Draft:
 
     def write(self, text: str) -> None:
         """Write the file to a path that was typed. Raises UsageError where that cannot be, or something is there."""
-        path = Path(text.strip()).expanduser()
+        path = Path(os.path.expanduser(text.strip()))
         if path.suffix != ".toml":
             raise UsageError("a path that ends in .toml")
-        if path.exists():
+        if os.path.lexists(path):
             raise UsageError(f"{path}: exists; choose another name")
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):
             raise UsageError(f"{path.parent}: is no folder")
         below = self.target if preset_name(self.target) else os.path.relpath(self.target, path.parent)
         try:

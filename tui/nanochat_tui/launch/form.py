@@ -17,15 +17,15 @@ from textual.worker import WorkerError
 from nanochat_framework.errors import NanochatError
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.commands import ask
-from nanochat_tui.dialogs import Prompt
+from nanochat_tui.dialogs import Pick, Prompt
 from nanochat_tui.keys import bindings
 from nanochat_tui.launch import views
 from nanochat_tui.launch.assessment import RUN_NAME, Assessment
 from nanochat_tui.launch.catalogue import Addition, Catalogue, Row
 from nanochat_tui.launch.checking import check
-from nanochat_tui.launch.dialogs import Pick, Texts
 from nanochat_tui.launch.draft import Draft, right_side, shown
 from nanochat_tui.launch.outline import Outline
+from nanochat_tui.launch.texts import Texts
 from nanochat_tui.requests import Answer
 
 PAUSE_SECONDS = 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ class PickScreen(DashboardScreen):
         if place is None:
             return
         start = self._shown[place]
-        target = str(Path(start.target).expanduser()) if start.target.startswith("~") else start.target
+        target = os.path.expanduser(start.target)
         try:
             find_config(target)
         except NanochatError as error:
@@ -103,7 +104,7 @@ class PickScreen(DashboardScreen):
             return
         runs_dir = self.dashboard.runs_screen.listing.runs_dir
         draft = start.draft or Draft(target)
-        if (runs_dir / draft.name).exists():  # it was started
+        if os.path.lexists(runs_dir / draft.name):  # it was started
             draft.name = ""
         self.app.switch_screen(FormScreen(draft, runs_dir))
 

@@ -49,6 +49,11 @@ def names(app: Dashboard) -> list[str]:
     return [run.name for run in app.runs_screen.ordered()]
 
 
+def under_cursor(app: Dashboard) -> str:
+    run = app.runs_screen.target()
+    return run.name if run is not None else ""
+
+
 TABLE = """\
  name      state       step                      loss  bits/byte  tokens/s     ETA     age  tags
  beta      ● running   ██······ 250/1k         2.5123     0.9876    20.48k   2m30s      3d
@@ -146,6 +151,23 @@ def test_another_name(runs_dir: Path) -> None:
         await pilot.press("enter")
         await until(lambda: " beta  ● running" in text_of(app), pilot.pause)
         assert not (runs_dir / "beta" / "alias.json").exists()
+
+    drive(runs_dir, act)
+
+
+def test_the_cursor_stays_where_a_run_was_deleted(runs_dir: Path) -> None:
+    """Not at the first row, where the next D would be about another run than meant. A mark on it is gone with it."""
+    for number in range(5):
+        make_run(runs_dir, f"old-{number}", days=20 + number)
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        await until(lambda: "old-4" in text_of(app), pilot.pause)
+        await pilot.press("ctrl+end", "up", "up", "space", "space", "up")
+        await until(lambda: "2 marked" in text_of(app), pilot.pause)
+        assert under_cursor(app) == "old-3"
+        await pilot.press("D", "y")
+        await until(lambda: "old-3" not in names(app), pilot.pause)
+        await until(lambda: under_cursor(app) == "old-4" and "1 marked" in text_of(app), pilot.pause)
 
     drive(runs_dir, act)
 

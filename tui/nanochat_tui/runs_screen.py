@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
 from rich.text import Text
-from textual import events, on
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer, Input, Static
 
@@ -99,6 +100,7 @@ class RunsScreen(SteeringScreen):
         self._memory.remember(
             sort=self._sort.name if self._sort else "", reverse=self._reverse, filter=self.filter_text
         )
+        self.marks.forget_others({run.path for run in self.listing.runs})
         table, runs, wanted = self.query_one(DataTable), self.ordered(), columns(self.size.width)
         name_width = self._name_width(wanted)
         heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
@@ -148,7 +150,7 @@ class RunsScreen(SteeringScreen):
         rows: list[tuple[str, tuple[str, ...]]],
         states: dict[str, str],
     ) -> None:
-        chosen = self.selected_path()
+        chosen, place = self.selected_path(), table.cursor_row
         table.clear(columns=True)
         for column in wanted:
             arrow = ("▲" if self._reverse else "▼") if column is self._sort else ""
@@ -161,8 +163,9 @@ class RunsScreen(SteeringScreen):
                 key=path,
             )
         paths = [path for path, _ in rows]
-        if chosen in paths:
-            table.move_cursor(row=paths.index(chosen), animate=False)
+        if chosen is not None and paths:  # one that is gone leaves the cursor where it was
+            place = paths.index(chosen) if chosen in paths else min(place, len(paths) - 1)
+            table.move_cursor(row=place, animate=False)
 
     def _heading(self, runs: list[RunSummary]) -> None:
         counts = Counter(run.state for run in self.listing.runs)
@@ -202,7 +205,7 @@ class RunsScreen(SteeringScreen):
     @on(DataTable.RowSelected)
     def action_open(self) -> None:
         """Open the run under the cursor."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is not None:
             self.dashboard.open_run(run)
 
@@ -215,11 +218,11 @@ class RunsScreen(SteeringScreen):
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or no longer, and go to the next."""
-        path, table = self.selected_path(), self.query_one(DataTable)
-        if path is None:
+        run, table = self.run_in_hand(), self.query_one(DataTable)
+        if run is None:
             return
         try:
-            self.marks.toggle(path)
+            self.marks.toggle(str(run.path))
         except UsageError as error:
             self.notify(str(error), severity="error", markup=False)
             return
@@ -228,7 +231,6 @@ class RunsScreen(SteeringScreen):
 
     def action_compare(self) -> None:
         """Compare the marked runs."""
-        self.marks.forget_others({run.path for run in self.listing.runs})
         paths = self.marks.paths()
         if len(paths) < 2:
             self.notify(
@@ -309,21 +311,25 @@ class RunsScreen(SteeringScreen):
 
     def action_delete(self) -> None:
         """Delete the run, after a yes."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
 
         def answered(yes: bool | None) -> None:
-            if not yes:
-                return
-            try:
-                remove(run)
-            except NanochatError as error:
-                self.notify(str(error), severity="error", markup=False)
-            self.changed()
+            if yes:
+                self._delete(run)
 
         size = short(folder_size(run.path))
         self.app.push_screen(Ask(f"Delete {run.name} with its checkpoints ({size}B)? It cannot be had back."), answered)
+
+    @work
+    async def _delete(self, run: RunDirectory) -> None:
+        """Beside the screen's own work: many gigabytes take a moment."""
+        try:
+            await asyncio.to_thread(remove, run)
+        except NanochatError as error:
+            self.notify(str(error), severity="error", markup=False)
+        self.changed()
 
 
 def _live_first(run: RunSummary) -> tuple[object, ...]:

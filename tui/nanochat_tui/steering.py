@@ -25,11 +25,18 @@ class SteeringScreen(DashboardScreen):
         """The run that a key is about; None: there is none."""
         return None
 
+    def run_in_hand(self) -> RunDirectory | None:
+        """The run that a key is about; where there is none, that is said."""
+        run = self.target()
+        if run is None:
+            self.notify("there is no run under the cursor", severity="warning")
+        return run
+
     def changed(self, result: str | None = None) -> None:
         """Something about the run may be different now."""
 
     def _ask(self, command: str, arguments: dict[str, Any] | None = None) -> None:
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
         try:
@@ -42,7 +49,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_pause(self) -> None:
         """Pause, or go on."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is not None:
             self._ask("unpause" if liveness(read_status(run.status)) == "paused" else "pause")
 
@@ -56,7 +63,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_stop(self) -> None:
         """Checkpoint and end, after a yes."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
         status = read_status(run.status)
@@ -71,7 +78,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_settings(self) -> None:
         """Ask for KEY=VALUE pairs and set them."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
         keys = "\n".join(f"{key:<17} {setting.summary}" for key, setting in SETTABLE.items())
@@ -88,7 +95,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_resume(self) -> None:
         """Go on with a run that ended."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
         state = liveness(read_status(run.status))
@@ -119,8 +126,8 @@ class SteeringScreen(DashboardScreen):
                 )
                 self.changed()
 
-        hint = "e.g. tiny-cpu --run first --set train.steps=2000   (it goes on when the dashboard is closed)"
-        self.app.push_screen(Prompt("nanochat train ...", hint, check=words), answered)
+        example = "e.g. tiny-cpu --run first --set train.steps=2000   (it goes on when the dashboard is closed)"
+        self.app.push_screen(Prompt("nanochat train ...", example, check=words), answered)
 
     def action_chat(self) -> None:
         """Talk to a model: one of the run, or any."""
@@ -131,7 +138,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_checkpoints(self) -> None:
         """Show the run's checkpoints."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is not None:
             from nanochat_tui.checkpoints.screen import CheckpointsScreen
 
@@ -139,7 +146,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_fork(self) -> None:
         """A run that goes on from one of its checkpoints."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is not None:
             from nanochat_tui.checkpoints.forking import open_fork
 
@@ -147,7 +154,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_alias(self) -> None:
         """Ask for another name."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
         prompt = Prompt(
@@ -160,7 +167,7 @@ class SteeringScreen(DashboardScreen):
 
     def action_tag(self) -> None:
         """Ask for tags to add and to remove."""
-        run = self.target()
+        run = self.run_in_hand()
         if run is None:
             return
 

@@ -16,7 +16,8 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.summary import RunSummary, again, summarize
 from nanochat_tui.filters import Filter
 
-_Marks = tuple[tuple[int, int, int] | None, ...]
+_Mark = tuple[int, int, int] | None
+"""What tells that a file is another one, or was changed; None where there is none."""
 
 
 class RunsWatch:
@@ -27,8 +28,8 @@ class RunsWatch:
         self.runs: list[RunSummary] = []
         self.problem = ""
         """Why the folder cannot be read, if it cannot; one that does not exist has no runs yet."""
-        self._seen: dict[str, tuple[_Marks, RunSummary]] = {}
-        self._configs: dict[str, Mapping[str, Any]] = {}
+        self._seen: dict[str, tuple[tuple[_Mark, ...], RunSummary]] = {}
+        self._configs: dict[str, tuple[_Mark, Mapping[str, Any]]] = {}
 
     def poll(self) -> bool:
         """Look again; whether anything is different. A run that cannot be read is left out."""
@@ -72,16 +73,18 @@ class RunsWatch:
         return values
 
     def _config(self, summary: RunSummary) -> Mapping[str, Any]:
-        """Every key of the resolved configuration by its path; it is written once, so it is read once."""
-        if summary.path not in self._configs:
+        """Every key of the resolved configuration by its path; read again only where there is another file."""
+        file = summary.run.config_resolved
+        mark = _mark(file)
+        if summary.path not in self._configs or self._configs[summary.path][0] != mark:
             found: dict[str, Any] = {}
-            with contextlib.suppress(OSError, ValueError):
-                found = dict(_flat(json.loads(RunDirectory(Path(summary.path)).config_resolved.read_bytes()), ""))
-            self._configs[summary.path] = found
-        return self._configs[summary.path]
+            with contextlib.suppress(OSError, ValueError, RecursionError):
+                found = dict(_flat(json.loads(file.read_bytes()), ""))
+            self._configs[summary.path] = mark, found
+        return self._configs[summary.path][1]
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
+def _mark(path: Path) -> _Mark:
     try:
         facts = os.stat(path)
     except OSError:

@@ -24,6 +24,15 @@ def test_plain_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert row.split()[:6] == ["one", "✓", "finished", "████····", "500/1k", "2.5000"]
 
 
+def test_plain_text_says_nothing_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "one", state="failed", tags=("good",))
+    run.tags.write_text('["\\u001b]0;title\\u0007"]')
+    run.path.rename(tmp_path / "one\x1b[2J")
+    assert cli.main(["tui", "--plain", "--once", "--runs-dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "one␛[2J" in out and "␛]0;title␇" in out and "\x1b" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

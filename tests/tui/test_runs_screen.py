@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.summary import summarize
 from nanochat_framework.runs.tags import read_tags
 from nanochat_tui.app import Dashboard
+from nanochat_tui.filters import parse
 from nanochat_tui.formats import COLUMNS, bar, columns
 from nanochat_tui.watch import RunsWatch
 from tests.tui.run_folders import make_run, said, text_of, until
@@ -233,6 +235,17 @@ def test_only_what_changed_is_read_again(runs_dir: Path, monkeypatch: pytest.Mon
     StatusFile(runs_dir / "beta" / "status.json").update(step=251)
     assert watch.poll()
     assert read == ["beta"]
+
+
+def test_a_filter_sees_the_configuration_of_now(runs_dir: Path) -> None:
+    """A run that was removed and made again under its name has another one."""
+    watch, wanted = RunsWatch(runs_dir), parse("lr>0.015")
+    watch.poll()
+    assert [run.name for run in watch.matching(wanted)] == ["beta"]
+    shutil.rmtree(runs_dir / "alpha")
+    make_run(runs_dir, "alpha", lr=0.03)
+    watch.poll()
+    assert [run.name for run in watch.matching(wanted)] == ["alpha", "beta"]
 
 
 def test_bars_and_columns() -> None:

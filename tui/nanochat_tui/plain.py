@@ -10,6 +10,7 @@ from nanochat_framework.cli.common import print_table
 from nanochat_framework.errors import UsageError
 from nanochat_tui import formats
 from nanochat_tui.filters import parse
+from nanochat_tui.printable import printable
 from nanochat_tui.watch import RunsWatch
 
 
@@ -24,7 +25,7 @@ def show(runs_dir: Path, *, wanted: str, seconds: float, once: bool) -> None:
         if watch.problem:
             raise UsageError(watch.problem)
         runs = watch.matching(filter_)
-        rows = [tuple(column.text(run) for column in formats.COLUMNS) for run in runs]
+        rows = [tuple(printable(column.text(run)) for column in formats.COLUMNS) for run in runs]
         changes = [(run.title, run.state, run.step, run.loss, run.tags) for run in runs]
         if changes != before:
             if before is not None:

@@ -218,6 +218,27 @@ def test_what_it_waits_for_ends_with_it(tmp_path: Path, monkeypatch: pytest.Monk
     drive(tmp_path, act)
 
 
+def test_settings_that_cannot_be_asked_for_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command that knows them fails: its line stands there, and nothing is started."""
+    broken = tmp_path / "broken"
+    (broken / "nanochat_framework").mkdir(parents=True)
+    (broken / "nanochat_framework" / "__init__.py").write_text("")
+    (broken / "nanochat_framework" / "__main__.py").write_text("import sys; sys.exit('error: no command today')")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        await fill(app, pilot, "tiny-cpu")
+        await pilot.press("enter")
+        await until(lambda: "✗ 1 problem" in text_of(app), pilot.pause)
+        assert "✗ no command today" in text_of(app)
+        await pilot.press("s")
+        await until(lambda: "no command today" in said(app), pilot.pause)
+        assert isinstance(app.screen, FormScreen)
+
+    drive(tmp_path / "runs", act)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (20, 5)])
 def test_small_screens(tmp_path: Path, size: tuple[int, int]) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:

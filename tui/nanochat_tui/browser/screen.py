@@ -163,7 +163,7 @@ class BrowserScreen(DashboardScreen):
         """Type what is looked for."""
         field = self.query_one("#search", Input)
         field.display = True
-        field.focus()
+        self.set_focus(field)  # at once: the next key is already for it
 
     @on(Input.Changed, "#search")
     def _typed(self) -> None:
@@ -171,14 +171,14 @@ class BrowserScreen(DashboardScreen):
 
     @on(Input.Submitted, "#search")
     def _search_done(self) -> None:
-        self.query_one(OptionList).focus()
+        self.set_focus(self.query_one(OptionList))
 
     def action_back(self) -> None:
         """Out of the search, else to the runs."""
         field = self.query_one("#search", Input)
         if field.display:
             field.value, field.display = "", False
-            self.query_one(OptionList).focus()
+            self.set_focus(self.query_one(OptionList))
         else:
             self.dismiss()
 

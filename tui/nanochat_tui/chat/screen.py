@@ -234,16 +234,25 @@ class ChatScreen(DashboardScreen):
 
     # What keys do
 
+    def _is_free(self) -> bool:
+        """Whether the model is there and answers nothing; else why nothing happens is said."""
+        why = ""
+        if self._state[0] == "loading":
+            why = "the model is not there yet"
+        elif self._state[0] == "failed":
+            why = f"there is no model; {hint('other_model')} chooses one"
+        elif self.talk.present is not None:
+            why = f"it is answering; {hint('leave')} stops it"
+        if why:
+            self.notify(why, markup=False)
+        return not why
+
     def action_send(self) -> None:
         """Ask, or go on from the last text."""
         typed = self.query_one(Typed)
-        if self._state[0] == "loading":
-            self.notify("the model is not there yet")
-        elif self._state[0] == "failed":
-            self.notify(f"there is no model; {hint('other_model')} chooses one")
-        elif self.talk.present is not None:
-            self.notify(f"it is answering; {hint('leave')} stops it")
-        elif typed.text:
+        if not self._is_free():
+            return
+        if typed.text:
             request = self.talk.ask(self.mode, typed.text)
             typed.text = ""
             self._send(request)
@@ -252,7 +261,7 @@ class ChatScreen(DashboardScreen):
 
     def action_again(self) -> None:
         """The last turn once more, with the next seed."""
-        if self._state[0] == "ready" and self.talk.present is None:
+        if self._is_free():
             self._send(self.talk.again())
 
     def action_new_line(self) -> None:
@@ -296,7 +305,9 @@ class ChatScreen(DashboardScreen):
 
     def action_anew(self) -> None:
         """Begin anew."""
-        if self.talk.present is None:
+        if self.talk.present is not None:
+            self.notify(f"it is answering; {hint('leave')} stops it", markup=False)
+        else:
             self.talk.clear()
             self._views, self._changed = {}, set()
             self.query(".turn").remove()

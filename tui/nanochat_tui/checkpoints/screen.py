@@ -65,7 +65,7 @@ class CheckpointsScreen(DashboardScreen):
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.query_one(DataTable).focus()
+        self.set_focus(self.query_one(DataTable))
         self.query_one("#nothing").display = False
         self.look()
         self.set_interval(LOOK_SECONDS, self.look)

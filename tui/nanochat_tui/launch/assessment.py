@@ -38,8 +38,13 @@ class Assessment:
         try:
             verdict = await check(self.draft)
         except NanochatError as error:
-            verdict = Verdict((Problem("", str(error), str(error)),), (), ())
-        self.take(verdict, on)
+            self.fail(error, on)
+        else:
+            self.take(verdict, on)
+
+    def fail(self, error: NanochatError, on: Mapping[str, str]) -> None:
+        """A command said nothing of the draft with these changes but why it failed."""
+        self.take(Verdict((Problem("", str(error), str(error)),), (), ()), on)
 
     def take(self, verdict: Verdict, on: Mapping[str, str]) -> None:
         """Take over what was said of the draft with these changes."""

@@ -115,7 +115,7 @@ class FormScreen(DashboardScreen):
         try:
             schema, verdict = await asyncio.gather(ask("config", "schema"), check(Draft(self.draft.target)))
         except NanochatError as error:
-            self.assessment.costs_problem = str(error)
+            self.assessment.fail(error, self.draft.changes)
             self._show()
             return
         self.catalogue = Catalogue(schema)

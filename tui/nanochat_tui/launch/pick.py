@@ -60,7 +60,7 @@ class PickScreen(DashboardScreen):
     def on_mount(self) -> None:
         """Everything, with the cursor in the line."""
         self._show("")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def on_resize(self) -> None:
         """Names have another width."""

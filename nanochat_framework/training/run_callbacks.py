@@ -180,7 +180,8 @@ class StatusCallback(Callback):
         self._written = 0.0
 
     def on_start(self, trainer: Trainer) -> None:
-        """Running."""
+        """Running; what the attempt before said last stands until there is something newer."""
+        trainer.latest = {**self.status.status.metrics, **trainer.latest}
         self.status.update(state="running", error=None, **progress(trainer))
         self.status.start_heart()
 

@@ -310,7 +310,9 @@ def _reporting(
     opened: list[EventLog] = []
     attempt = int(world.from_main(begin))
     status = StatusFile(run.status, outage)
-    status.update(state="starting", attempt=attempt, step=step, total_steps=config.train.steps or 0, error=None)
+    latest = status.status.metrics if status.status.step == step else {}  # of steps beyond it they are no more
+    known = {"attempt": attempt, "step": step, "total_steps": config.train.steps or 0, "metrics": latest}
+    status.update(state="starting", error=None, **known)
     if narration.log is not None:
         narration.log.begin(attempt)
     events, metrics = opened[0], MetricsLog(run.metrics, attempt, outage)

@@ -59,7 +59,7 @@ class Trainer:
         self.stop_state: Literal["stopped", "released"] = "stopped"
         self.paused_seconds = 0.0
         self.latest: dict[str, float] = {}
-        """The newest value of every metric that was logged, and of what the attempt before evaluated last."""
+        """The newest value of every metric that was logged, and of what the attempt before left in the status."""
 
     def run(self) -> None:
         """Train to the last step, or until a callback asks for an end."""

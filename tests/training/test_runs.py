@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
@@ -17,6 +18,7 @@ import tomli_w
 from nanochat_framework.cli import main
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
+from nanochat_framework.runs.status import StatusFile, read_status
 from tests.conftest import tiny_dict
 
 OPEN_FILES = Path("/proc/self/fd")
@@ -79,6 +81,29 @@ def test_resuming_from_any_checkpoint_gives_the_same_run(finished: Path, tmp_pat
     assert finals[0].read_bytes() == finals[1].read_bytes()
     events = [json.loads(line) for line in (tmp_path / "whole" / "events.jsonl").read_text().splitlines()]
     assert [event["rewound_to"] for event in events if event["kind"] == "resumed"] == [6]
+
+
+@pytest.mark.parametrize(("options", "known"), [([], True), (["--from", "step_00000006"], False)])
+def test_what_was_known_of_a_run_is_known_until_there_is_something_newer(
+    finished: Path, tmp_path: Path, options: list[str], known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gone on with at its last step it has nothing to log; from an earlier one on what it knew is of steps to come."""
+    shutil.copytree(finished, tmp_path / "whole")
+    before = read_status(finished / "status.json")
+    running = []
+    update = StatusFile.update
+
+    def watched(self: StatusFile, **facts: Any) -> None:
+        update(self, **facts)
+        if self.status.state == "running":
+            running.append(dict(self.status.metrics))
+
+    monkeypatch.setattr(StatusFile, "update", watched)
+    assert main(["resume", "whole", *options, "--runs-dir", str(tmp_path), "--quiet"]) == 0
+    after = read_status(tmp_path / "whole" / "status.json")
+    assert before is not None and after is not None and "train/loss" in before.metrics
+    assert ("train/loss" in running[0]) is known
+    assert after.metrics["train/loss"] == before.metrics["train/loss"]
 
 
 def test_a_signal_stops_after_the_step_and_resume_goes_on(config: Path, finished: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from textual.widget import Widget
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import MetricsLog, read_metrics
 from nanochat_framework.runs.status import LIVE_STATES, StatusFile, liveness, read_status
-from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.curve import Curve
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart

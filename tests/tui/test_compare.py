@@ -17,7 +17,8 @@ from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.metrics import MetricsLog
 from nanochat_framework.runs.status import StatusFile
 from nanochat_tui.app import Dashboard
-from nanochat_tui.charts.picture import Curve, draw
+from nanochat_tui.charts.curve import Curve
+from nanochat_tui.charts.picture import draw
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.compare.marks import MOST, Marks

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nanochat_tui.charts import plot as plot_module
 from nanochat_tui.charts.canvas import CHARACTERS, Canvas
-from nanochat_tui.charts.picture import HOLE, Curve, draw
+from nanochat_tui.charts.curve import Curve
+from nanochat_tui.charts.picture import HOLE, draw
+from nanochat_tui.charts.plot import Plot, _trace
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
 
@@ -45,6 +48,57 @@ loss                                 train 2.002  held-out 2.502
 def test_a_chart() -> None:
     picture = draw([Curve(DECAY, "train"), Curve(EVALS, "held-out")], 64, 14, View(), title="loss")
     assert picture.text() == LOSS
+
+
+GROWTH = st.lists(
+    st.one_of(
+        st.tuples(st.just("grow"), st.integers(1, 700), st.floats(-5, 5) | st.just(nan)),
+        st.tuples(st.just("rewind"), st.integers(0, 2000), st.just(0.0)),
+        st.tuples(st.just("smooth"), st.sampled_from([0, 6]), st.just(0.0)),
+        st.tuples(st.just("zoom"), st.integers(0, 900), st.just(0.0)),
+        st.tuples(st.just("cursor"), st.integers(0, 900), st.just(0.0)),
+        st.tuples(st.just("axis"), st.just(0), st.just(0.0)),
+    ),
+    min_size=2,
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(GROWTH, st.sampled_from([(40, 8), (64, 14), (20, 5)]))
+def test_what_was_drawn_before_changes_nothing(growth: list[tuple[str, int, float]], size: tuple[int, int]) -> None:
+    """A plot that drew the curves as they grew, and one that sees them for the first time, give one picture."""
+    one, other, plot, view = Series(), Series(), Plot(), View()
+    for kind, amount, level in growth:
+        step = int(one.places["step"][-1]) if len(one) else 0
+        if kind == "grow":
+            for number in range(1, amount + 1):
+                one.put(step + number, step + number, float(step + number), level + math.sin(number / 9))
+            other.put(step + amount, step + amount, float(step + amount), level)
+        elif kind == "rewind":
+            one.rewind(amount)
+            other.rewind(amount)
+        elif kind == "smooth":
+            view.smoothing = amount / 10
+        elif kind == "zoom":
+            view.zoom = (float(amount), amount + 300.0) if amount > 100 else None
+        elif kind == "cursor":
+            view.cursor = float(amount) if amount > 100 else None
+        else:
+            view.next_axis()
+        curves = [Curve(one, "one"), Curve(other, "other", smooth=False)]
+        kept = draw(curves, *size, view, title="t", plot=plot)
+        assert kept == draw(curves, *size, view, title="t")
+
+
+def test_points_that_change_no_dot_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    monkeypatch.setattr(plot_module, "_trace", lambda *given: drawn.append(1) or _trace(*given))
+    made, plot = series([math.sin(i / 500) for i in range(20_000)]), Plot()
+    for step in range(20_001, 20_201):
+        made.put(step, step, step, 0.5)
+        draw([Curve(made, "train")], 60, 12, View(), title="t", plot=plot)
+    assert len(drawn) < 10, "200 points are one or two columns of dots"
 
 
 def test_a_canvas_sets_the_dots_it_is_told() -> None:

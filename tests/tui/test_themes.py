@@ -20,7 +20,8 @@ from textual.color import Color
 
 from nanochat_tui import themes
 from nanochat_tui.app import Dashboard
-from nanochat_tui.charts.picture import Curve, draw
+from nanochat_tui.charts.curve import Curve
+from nanochat_tui.charts.picture import draw
 from nanochat_tui.charts.series import Series
 from nanochat_tui.charts.view import View
 from nanochat_tui.palette import OKABE_ITO, OKABE_ITO_LIGHT, STATE_SIGNS, TOL, TOL_LIGHT, Palette, palette, sign

@@ -8,7 +8,7 @@ from textual.containers import VerticalScroll
 from textual.geometry import Size
 
 from nanochat_tui.chart_specs import ChartSpec, single, standard
-from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.curve import Curve
 from nanochat_tui.charts.spread import Spread
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart

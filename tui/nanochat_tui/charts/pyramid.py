@@ -47,6 +47,8 @@ class MinMaxPyramid:
 
     def __init__(self) -> None:
         self.values = array("d")
+        self.cuts = 0
+        """How often values were forgotten; while it stays the same nothing but the end has changed."""
         self._holes = bytearray()
         self._levels: list[_Level] = []
 
@@ -68,6 +70,7 @@ class MinMaxPyramid:
 
     def cut(self, length: int) -> None:
         """Forget all values but the first `length`."""
+        self.cuts += 1
         del self.values[length:], self._holes[length:]
         for level in self._levels:
             length //= FAN_OUT

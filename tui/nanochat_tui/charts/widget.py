@@ -13,7 +13,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from nanochat_tui.charts.picture import Curve, Picture, draw
+from nanochat_tui.charts.curve import Curve
+from nanochat_tui.charts.picture import Picture, draw
+from nanochat_tui.charts.plot import Plot
 from nanochat_tui.charts.view import View
 from nanochat_tui.palette import Palette, palette
 
@@ -60,7 +62,7 @@ class Chart(Widget, can_focus=True):
         super().__init__(id=id)
         self.title, self.curves, self.view, self.log_scale, self._span = title, list(curves), view, log, span
         self._drawn: tuple[object, ...] = ()
-        self._picture = Picture([])
+        self._picture, self._plot = Picture([]), Plot()
         self.redraws = 0
         """How often it was drawn, for those who look after the idle dashboard."""
 
@@ -108,6 +110,7 @@ class Chart(Widget, can_focus=True):
                 log=self.log_scale,
                 span=self._span(),
                 dashed=palette().plain,
+                plot=self._plot,
             )
         return self._picture
 

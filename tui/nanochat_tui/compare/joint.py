@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nanochat_tui.chart_grid import NOT_SMOOTHED, ChartGrid
 from nanochat_tui.chart_specs import ChartSpec, single
-from nanochat_tui.charts.picture import Curve
+from nanochat_tui.charts.curve import Curve
 from nanochat_tui.charts.view import View
 from nanochat_tui.feed import MetricStore, RunFeed
 from nanochat_tui.palette import SIGNS, palette

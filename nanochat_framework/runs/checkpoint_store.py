@@ -215,7 +215,7 @@ class CheckpointStore:
     def recover(self) -> None:
         """Make the folder, and clear away what dead writers left; a checkpoint that they put aside gets its name back.
 
-        Every change to the store begins with it. The caller holds the run's lock.
+        Everything that a training changes begins with it. The caller holds the run's lock.
         """
         if self._recovered:
             return

@@ -156,25 +156,13 @@ def prepare(
     outage = Outage(run.path, narration.warn)
     samples = _samples(config, run, module, data, outage)
     reporting = _reporting(config, run, store, world, step, narration, outage)
-
-    def save(trainer: Trainer) -> None:
-        attempt = reporting.events.attempt
-        saved = CheckpointMeta(config.to_dict(), components, trainer.state(), module.state(), attempt, origin)
-        name = step_name(trainer.step)
-        if not world.is_main:
-            return
-        reporting.metrics.sync()  # what a checkpoint stands on must be on the disk before it
-        reporting.events.sync()
-        store.write(name, lambda folder: write_checkpoint(folder, module, saved, data.tokenizer_path))
-        reporting.events.write("checkpoint", step=trainer.step, name=name)
-
     trainer = Trainer(
         module,
         PrefetchLoader(plan, start_step=step, rank=world.rank),
         held_out=data.held_out(),
         metrics=reporting.metrics,
         events=reporting.events,
-        save=save,
+        save=_Saving(config, components, origin, module, data.tokenizer_path, store, reporting),
         callbacks=[
             *_own_callbacks(config, run, inbox, module, store, samples, reporting),
             *(selected.build() for selected in config.callback),
@@ -187,6 +175,30 @@ def prepare(
     if meta:
         trainer.callbacks.load_state(meta["callbacks"])
     return Prepared(trainer, run, store, reporting)
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """Writes the checkpoint of a step: called in all processes, process 0 writes."""
+
+    config: RunConfig
+    components: list[dict[str, Any]]
+    origin: dict[str, str]
+    module: TrainModule
+    tokenizer: Path | None
+    store: CheckpointStore
+    reporting: Reporting
+
+    def __call__(self, trainer: Trainer) -> None:
+        events, metrics, name = self.reporting.events, self.reporting.metrics, step_name(trainer.step)
+        state = trainer.state(), self.module.state()
+        meta = CheckpointMeta(self.config.to_dict(), self.components, *state, events.attempt, self.origin)
+        if not self.module.world.is_main:
+            return
+        metrics.sync()  # what a checkpoint stands on must be on the disk before it
+        events.sync()
+        self.store.write(name, lambda folder: write_checkpoint(folder, self.module, meta, self.tokenizer))
+        events.write("checkpoint", step=trainer.step, name=name)
 
 
 def _take_up(

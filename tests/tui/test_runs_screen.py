@@ -216,6 +216,22 @@ def test_small_screens(runs_dir: Path, size: tuple[int, int]) -> None:
     drive(runs_dir, act, size)
 
 
+def test_help_and_the_way_out_are_always_at_the_bottom(runs_dir: Path) -> None:
+    """Keys that do not fit go, from the end; nothing is drawn over anything."""
+
+    async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
+        for columns_, expected in (
+            (80, "/ find p pause x stop n new run k checkpoints f fork ? help q quit  ▏^p palette"),
+            (60, "/ find p pause x stop n new run ? help q quit   ▏^p palette"),
+            (20, "? help q quit"),
+            (130, "f fork C compare s sort ? help q quit"),
+        ):
+            await pilot.resize_terminal(columns_, 16)
+            await until(lambda expected=expected: expected in text_of(app).splitlines()[-1], pilot.pause)  # type: ignore[misc]
+
+    drive(runs_dir, act)
+
+
 def test_an_empty_folder_says_so(tmp_path: Path) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
         assert "No runs yet" in text_of(app)

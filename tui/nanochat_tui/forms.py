@@ -111,8 +111,8 @@ class Form(ModalScreen[Values | None]):
                         yield label
                         yield self._control(field, f"field-{number}")
             yield Static(self.fields[0].help, id="form-help", classes="hint", markup=False)
-            values = "← →: another value    " if any(field.choices for field in self.fields) else ""
-            keys = f"enter: {self.does}    ↑ ↓: another line    {values}esc: as it was"
+            values = "← →: value    " if any(field.choices for field in self.fields) else ""
+            keys = f"enter: {self.does}    ↑ ↓: line    {values}esc: back"
             yield Static(keys, classes="hint keys", markup=False)
 
     @staticmethod

@@ -8,7 +8,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Footer, Log, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import Log, Static, TabbedContent, TabPane, Tabs
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.directory import RunDirectory
@@ -21,6 +21,7 @@ from nanochat_tui.charts.ticks import short
 from nanochat_tui.charts.view import View
 from nanochat_tui.charts.widget import Chart
 from nanochat_tui.feed import RunFeed, event_line
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import KEYS, bindings
 from nanochat_tui.layout import Memory
 from nanochat_tui.log_tab import LogTab
@@ -75,7 +76,7 @@ class RunScreen(ChartScreen, SteeringScreen):
                 yield SystemPane(self.run, self._view)
             with TabPane("Panels", id="panels"):
                 yield PanelsPane(self.run.path)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     @property
     def grid(self) -> ChartGrid:

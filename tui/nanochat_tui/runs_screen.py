@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.widgets import DataTable, Footer, Input, Static
+from textual.widgets import DataTable, Input, Static
 
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.directory import RunDirectory
@@ -19,6 +19,7 @@ from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.marks import Marks
 from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.formats import COLUMNS, Column, columns
 from nanochat_tui.keys import bindings, hint
 from nanochat_tui.layout import Memory
@@ -57,7 +58,7 @@ class RunsScreen(SteeringScreen):
         yield Input(self.filter_text, placeholder="lr>0.01 and state=running", id="filter", compact=True)
         yield DataTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(id="nothing", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     def on_mount(self) -> None:
         """Show what there is at once, then look once a second."""

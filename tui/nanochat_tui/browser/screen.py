@@ -9,7 +9,7 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerError
 
@@ -17,6 +17,7 @@ from nanochat_framework.errors import NanochatError
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.browser.catalogue import Catalogue, Row, matching
 from nanochat_tui.browser.pages import component_page, plugin_page, state_sign
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings, hint
 from nanochat_tui.palette import palette
 from nanochat_tui.printable import printable
@@ -59,7 +60,7 @@ class BrowserScreen(DashboardScreen):
             yield OptionList(markup=False)
             with VerticalScroll(id="page-scroll"):
                 yield Static(id="page", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     def on_mount(self) -> None:
         """Ask for the lists."""

@@ -14,7 +14,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import Footer, Static, TextArea
+from textual.widgets import Static, TextArea
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
@@ -24,6 +24,7 @@ from nanochat_tui.chat.model_process import Event, ModelProcess
 from nanochat_tui.chat.models import title
 from nanochat_tui.chat.settings import fields, taken, written
 from nanochat_tui.chat.talk import Mode, Talk, Turn
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.forms import Form, Values
 from nanochat_tui.keys import KEYS, bindings, hint, keys_of
 from nanochat_tui.palette import palette
@@ -92,7 +93,7 @@ class ChatScreen(DashboardScreen):
         yield VerticalScroll(Static(id="welcome", markup=False), id="talk")
         yield Static(id="settings", markup=False)
         yield Typed(soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, compact=True)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     def on_mount(self) -> None:
         """Load the model."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
@@ -27,6 +27,7 @@ from nanochat_tui.checkpoints.exporting import export_form, exporters
 from nanochat_tui.checkpoints.forking import open_fork
 from nanochat_tui.checkpoints.rows import COLUMNS, rows
 from nanochat_tui.dialogs import Ask, Pick
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.formats import progress
 from nanochat_tui.keys import bindings, hint
 from nanochat_tui.palette import sign
@@ -61,7 +62,7 @@ class CheckpointsScreen(DashboardScreen):
         yield DataTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(id="nothing", markup=False)
         yield Static(id="doing", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     def on_mount(self) -> None:
         """Begin to look."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import DataTable, Static, TabbedContent, TabPane, Tabs
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.compare import Comparison, compare
@@ -23,6 +23,7 @@ from nanochat_tui.compare.joint import Compared, CompareGrid, JointStore, metric
 from nanochat_tui.compare.tables import config_rows, fill, metric_rows
 from nanochat_tui.compare.texts import side_by_side
 from nanochat_tui.feed import RunFeed
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings
 
 BUSY_SECONDS = 0.04
@@ -73,7 +74,7 @@ class CompareScreen(ChartScreen):
                 yield DataTable(id="finals-table", cursor_type="row", zebra_stripes=False, fixed_columns=1)
             with TabPane("Samples", id="texts"), VerticalScroll(id="texts-scroll"):
                 yield Static(id="compared-texts", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     @property
     def grid(self) -> CompareGrid:

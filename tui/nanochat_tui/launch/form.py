@@ -11,13 +11,14 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Static, Tree
+from textual.widgets import Input, Static, Tree
 from textual.worker import WorkerError
 
 from nanochat_framework.errors import NanochatError
 from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.commands import ask
 from nanochat_tui.dialogs import Pick, Prompt
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings
 from nanochat_tui.launch import views
 from nanochat_tui.launch.assessment import RUN_NAME, Assessment
@@ -77,7 +78,7 @@ class FormScreen(DashboardScreen):
             yield Static(id="edited", markup=False)
             yield Input(id="edit", compact=True, select_on_focus=False)
             yield Static("enter keeps it, esc does not ", id="how", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     @property
     def outline(self) -> Outline:

@@ -10,12 +10,13 @@ from pathlib import Path
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 
 from nanochat_framework.config.presets import find_config, preset_names
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.summary import RunSummary
 from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings
 from nanochat_tui.launch.draft import Draft
 from nanochat_tui.launch.form import FormScreen
@@ -55,7 +56,7 @@ class PickScreen(DashboardScreen):
         yield Input(placeholder="type to find, or the path of a TOML file", id="wanted", compact=True)
         yield OptionList(markup=False)
         yield Static(id="wrong", markup=False)
-        yield Footer(compact=True)
+        yield KeysFooter()
 
     def on_mount(self) -> None:
         """Everything, with the cursor in the line."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +54,7 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog Input { border: none; height: 1; padding: 0; background: $boost; margin: 1 0; }
 .dialog .row Input { margin: 0; padding: 0 1; }
 .dialog OptionList {
-    border: none; height: auto; max-height: 20; background: $surface; padding: 0;
+    border: none; height: auto; max-height: 55vh; background: $surface; padding: 0;
     text-wrap: nowrap; text-overflow: ellipsis;
 }
 .heading { text-style: bold; }
@@ -124,6 +127,10 @@ class Dashboard(App[None]):
 
     def on_mount(self) -> None:
         """Begin with all runs, or with one."""
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # on Windows, and beside a main thread
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGTERM, lambda: self.exit(return_code=128 + signal.SIGTERM)
+            )
         for note in (*self.settings.notes, self.memory.note):
             if note:
                 self.notify(note, severity="warning", timeout=15, markup=False)

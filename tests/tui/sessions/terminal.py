@@ -78,12 +78,16 @@ class Terminal:
         """Give the terminal another size."""
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
-    def kill(self) -> None:
-        """`kill -9` the program that the shell has started, and nothing else."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program that the shell has started, and to nothing else."""
         shell = int(self._tmux("display-message", "-p", "#{pane_pid}"))
         children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
         assert len(children) == 1, children
-        os.kill(int(children[0]), signal.SIGKILL)
+        os.kill(int(children[0]), number)
+
+    def kill(self) -> None:
+        """`kill -9`, and bring the terminal back to its senses."""
+        self.signal(signal.SIGKILL)
         self.wait("Killed")
         self._tmux("send-keys", "-l", "stty sane; reset; clear")
         self._tmux("send-keys", "C-j")  # the terminal is still raw: Enter would be no end of a line

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, DiskFull, step_name
+from tests.other_process import doing
 from tests.runs.checkpoint_folders import fill, names, writer
 from tests.small_disk import small_disk
 
@@ -32,23 +32,10 @@ CheckpointStore(Path(sys.argv[1])).write(sys.argv[2], write)
 """
 
 
-@contextmanager
-def slow_writer(store: CheckpointStore, name: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", SLOW_WRITER, str(store.root), name]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "writing\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @pytest.mark.parametrize("name", [step_name(1), step_name(2), "final"])
 def test_a_writer_killed_inside_a_write_leaves_what_was_there(store: CheckpointStore, name: str) -> None:
     fill(store, 1)
-    with slow_writer(store, name) as process:
+    with doing(SLOW_WRITER, store.root, name) as process:
         process.send_signal(signal.SIGKILL)
     left = [entry for entry in names(store) if entry.startswith(f".tmp-{name}-{process.pid}")]
     assert len(left) == 1
@@ -62,7 +49,7 @@ def test_a_writer_killed_inside_a_write_leaves_what_was_there(store: CheckpointS
 
 def test_what_a_living_writer_is_writing_is_left_alone(store: CheckpointStore) -> None:
     fill(store, 1)
-    with slow_writer(store, step_name(2)):
+    with doing(SLOW_WRITER, store.root, step_name(2)):
         fill(CheckpointStore(store.root), 3)
         assert len([name for name in names(store) if name.startswith(".tmp-step_00000002-")]) == 1
     CheckpointStore(store.root).recover()

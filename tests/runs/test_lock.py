@@ -3,11 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ import pytest
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs import lock
 from nanochat_framework.runs.lock import hold
+from tests.other_process import doing
 
 HOLDER = """
 import sys, time
@@ -36,21 +33,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(request.param)
 
 
-@contextmanager
-def holder(path: Path, way: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path), way], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_a_second_process_is_told_who_holds_it(tmp_path: Path, way: str) -> None:
     path = tmp_path / ".lock"
-    with holder(path, way) as process, pytest.raises(UsageError) as error, hold(path):
+    with doing(HOLDER, path, way) as process, pytest.raises(UsageError) as error, hold(path):
         pass
     assert f"process {process.pid} on " in str(error.value)
     assert str(error.value).startswith(f"{tmp_path}: ")
@@ -59,7 +44,7 @@ def test_a_second_process_is_told_who_holds_it(tmp_path: Path, way: str) -> None
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path, way: str) -> None:
     path = tmp_path / ".lock"
-    with holder(path, way) as process:
+    with doing(HOLDER, path, way) as process:
         process.send_signal(signal.SIGKILL)
         deadline = time.monotonic() + 30
         while True:

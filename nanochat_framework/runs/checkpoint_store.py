@@ -265,6 +265,8 @@ class CheckpointStore:
             if aside.exists():
                 os.rename(aside, target)
             raise
+        if self.is_kept(aside):  # also by a person who came between the look and the deed
+            (target / KEEP).touch()
         sync_folder(self.root)
         shutil.rmtree(aside, ignore_errors=True)
         return target

@@ -59,6 +59,20 @@ def test_kept_at_the_moment_of_pruning(store: CheckpointStore, monkeypatch: pyte
     assert store.verify(store.path(step_name(1))) == []
 
 
+def test_kept_at_the_moment_of_being_written_anew(store: CheckpointStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(store, 1)
+    rename = os.rename
+
+    def late(source: Path, target: Path) -> None:
+        if ".old-" in str(target):
+            store.keep(step_name(1))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    fill(store, 1)
+    assert store.is_kept(store.path(step_name(1)))
+
+
 def test_removing_one(store: CheckpointStore) -> None:
     fill(store, 1, 2, 3)
     assert store.remove(step_name(3))

@@ -31,8 +31,8 @@ code 3; `nanochat resume RUN` goes on exactly where it stopped.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    from nanochat_framework.cli.earlier_flags import add_earlier_flags
     from nanochat_framework.cli.queue_options import add_queue_options
-    from nanochat_framework.cli.seed_aliases import add_seed_flags
 
     parser.add_argument("config", nargs="?", help="path of a TOML file or of a run, or the name of a preset")
     parser.add_argument(
@@ -54,17 +54,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_queue_options(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress on the terminal")
-    add_seed_flags(parser)
+    add_earlier_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Validate, make the run directory, train."""
     from nanochat_framework.cli.common import load_host, process_count
-    from nanochat_framework.cli.seed_aliases import resolve_seed_flags
+    from nanochat_framework.cli.earlier_flags import resolve_earlier_flags
     from nanochat_framework.config.load import load_config
     from nanochat_framework.runs.directory import default_runs_dir
 
-    flags = resolve_seed_flags(arguments)
+    flags = resolve_earlier_flags(arguments)
     if flags.resume is not None:
         from nanochat_framework.cli.resume import resume
 

@@ -13,7 +13,7 @@ import pytest
 
 from nanochat_framework.cli import main
 from nanochat_framework.cli import train as train_command
-from nanochat_framework.cli.seed_aliases import resolve_seed_flags
+from nanochat_framework.cli.earlier_flags import resolve_earlier_flags
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.presets import preset_names
 from nanochat_framework.plugins import Registry
@@ -50,7 +50,7 @@ def test_every_preset_has_every_command() -> None:
 def test_trainings_pass_config_check(arguments: list[str], registry: Registry) -> None:
     parser = argparse.ArgumentParser()
     train_command.configure(parser)
-    flags = resolve_seed_flags(parser.parse_args(arguments))
+    flags = resolve_earlier_flags(parser.parse_args(arguments))
     load_config(flags.config, registry=registry, overrides=flags.overrides)
 
 

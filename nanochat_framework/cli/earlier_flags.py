@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SeedFlags:
+class EarlierFlags:
     """What the flags amount to: a configuration, overrides, where the run lives, and what else they ask for."""
 
     config: str
@@ -47,7 +47,7 @@ NO_CONFIG = ("total_steps", "warmup_steps", "lr", "fp16")
 SIMPLE_MODEL = "nano-125m"
 
 
-def add_seed_flags(parser: argparse.ArgumentParser) -> None:
+def add_earlier_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, in a group of their own."""
     group = parser.add_argument_group("other names of common settings")
     group.add_argument("--config", dest="config_flag", metavar="CONFIG", help="the configuration, as a flag")
@@ -65,19 +65,19 @@ def add_seed_flags(parser: argparse.ArgumentParser) -> None:
         group.add_argument(_option(flag), type=kind, metavar="X" if kind is float else "N", help=f"{key}: {text}")
 
 
-def resolve_seed_flags(arguments: argparse.Namespace) -> SeedFlags:
+def resolve_earlier_flags(arguments: argparse.Namespace) -> EarlierFlags:
     """Turn parsed flags into configuration keys. Raises UsageError where they contradict each other."""
     if arguments.checkpoint_dir is not None and (arguments.run or arguments.runs_dir):
         raise UsageError("--checkpoint-dir is --runs-dir and --run in one; give it or them")
     folder = _run_folder(arguments.checkpoint_dir)
     if arguments.resume is not None:
         _tell_what_resume_leaves_out(arguments)
-        return SeedFlags("", (), folder.parent if folder else None, None, None, seed_checkpoint(arguments.resume))
+        return EarlierFlags("", (), folder.parent if folder else None, None, None, checkpoint_of(arguments.resume))
     config = _configuration(arguments)
     _refuse_contradictions(arguments)
-    return SeedFlags(
+    return EarlierFlags(
         config=config,
-        overrides=tuple(seed_overrides(arguments)),
+        overrides=tuple(_overrides(arguments)),
         runs_dir=folder.parent if folder else None,
         run=folder.name if folder else None,
         epochs=arguments.epochs,
@@ -85,7 +85,7 @@ def resolve_seed_flags(arguments: argparse.Namespace) -> SeedFlags:
     )
 
 
-def seed_overrides(arguments: argparse.Namespace) -> Iterator[Override]:
+def _overrides(arguments: argparse.Namespace) -> Iterator[Override]:
     """The configuration keys that the flags set. Messages about them name the flag."""
     from nanochat_framework.config.overrides import Override, parse_override
 
@@ -114,7 +114,7 @@ def seed_overrides(arguments: argparse.Namespace) -> Iterator[Override]:
         yield override("fp16", "train.precision", "fp16")
 
 
-def seed_checkpoint(path: str) -> str:
+def checkpoint_of(path: str) -> str:
     """Where the earlier system's checkpoint path leads here: `RUN/step_15000` is `RUN/checkpoints/step_00015000`.
 
     A path that exists, or leads nowhere here either, is returned as it is.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nanochat_framework.cli import train
+from nanochat_framework.cli.earlier_flags import EarlierFlags, checkpoint_of, resolve_earlier_flags
 from nanochat_framework.cli.parser import Parser
-from nanochat_framework.cli.seed_aliases import SeedFlags, resolve_seed_flags, seed_checkpoint
 from nanochat_framework.config.load import load_config
 from nanochat_framework.config.run_config import RunConfig
 from nanochat_framework.errors import ConfigError, UsageError
@@ -57,10 +57,10 @@ SIMPLE_FP16 = r"""
 """
 
 
-def flags(line: str) -> SeedFlags:
+def flags(line: str) -> EarlierFlags:
     parser = Parser()
     train.configure(parser)
-    return resolve_seed_flags(parser.parse(shlex.split(line.replace("\\\n", " "))))
+    return resolve_earlier_flags(parser.parse(shlex.split(line.replace("\\\n", " "))))
 
 
 def config(line: str, registry: Registry) -> RunConfig:
@@ -91,9 +91,9 @@ def test_the_documented_resume(
     assert flags(RESUME).resume == "checkpoints/nano125m/checkpoints/step_00015000"
     note = capsys.readouterr().err
     assert "not read again: --dataset, --data-path, --device, --config" in note
-    assert seed_checkpoint("checkpoints/nano125m/final") == "checkpoints/nano125m/checkpoints/final"
-    assert seed_checkpoint("checkpoints/nano125m") == "checkpoints/nano125m"
-    assert seed_checkpoint("a-run") == "a-run"
+    assert checkpoint_of("checkpoints/nano125m/final") == "checkpoints/nano125m/checkpoints/final"
+    assert checkpoint_of("checkpoints/nano125m") == "checkpoints/nano125m"
+    assert checkpoint_of("a-run") == "a-run"
 
 
 def test_the_documented_simple_training(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:

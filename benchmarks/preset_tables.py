@@ -166,7 +166,7 @@ def _commands(name: str, registry: Registry) -> list[str]:
         f'nanochat generate {name}.gguf --prompt "Once upon a time" --max-tokens 100',
         "```",
         "",
-        "The same training in the seeds' words:",
+        "The same training by the flags of the earlier system:",
         "",
         "```sh plan",
         f"nanochat train --config {name} --dataset tokens --data-path data/tokens.bin \\",

@@ -1,4 +1,4 @@
-"""Every preset loads, is as large as it says, and holds the seeds' values."""
+"""Every preset loads, is as large as it says, and holds the earlier system's values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanochat_framework.plugins import Registry
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "models"
 PRESETS = sorted(path.stem for path in FOLDER.glob("*.toml"))
-# exact parameters, and the size that the name or the seeds' table states
+# exact parameters, and the size that the name or the earlier system's table states
 SIZES = {
     "tiny_cpu": (3_672_320, 3.67e6),
     "d20": (17_980_928, 18e6),
@@ -39,7 +39,7 @@ SIZES = {
     "nanochat_d26": (1_081_999_360, 1.08e9),
     "nanochat_d32": (1_879_048_192, 1.88e9),
 }
-# steps, warm-up, sequences x micro-batches, tokens in a sequence, learning rate of matrices: the seeds' table
+# steps, warm-up, sequences x micro-batches, tokens in a sequence, learning rate of matrices: the earlier system's table
 TRAINING = {
     "tiny_cpu": (5_000, 50, 8, 1, 256, 0.02),
     "d20": (5_000, 100, 32, 1, 256, 0.02),

@@ -26,7 +26,7 @@ def quantizer(group_size: GroupSize = 32, activation_bits: Literal[8, 0] = 8) ->
 
 
 def test_golden_values() -> None:
-    """A group of four from the seed system: s = 0.25, w / s = 1.6, -0.4, 0.2, -1.8."""
+    """A group of four from the earlier system: s = 0.25, w / s = 1.6, -0.4, 0.2, -1.8."""
     quantized = quantizer("row").quantize(torch.tensor([[0.4, -0.1, 0.05, -0.45]]))
     assert quantized.codes.tolist() == [[1, 0, 0, -1]]
     assert quantized.scales.tolist() == [[0.25]]

@@ -121,9 +121,13 @@ def test_numbers_without_end(tmp_path: Path) -> None:
             await pilot.pause()
             status = read_status(run.status)
             assert status is None or not status.metrics
+        run.status.write_text(json.dumps(good))
         await pilot.press("ctrl+home", "k")
         await until(lambda: isinstance(app.screen, CheckpointsScreen) and "whole" in text_of(app), pilot.pause)
         await pilot.press("escape")
+        await until(lambda: app.screen is app.runs_screen, pilot.pause)
+        await pilot.press("enter")
+        await until(lambda: "held-out" in text_of(app) and "⡇" in text_of(app), pilot.pause)
 
     drive(tmp_path / "runs", act)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.events import is_count, rewinds
-from nanochat_framework.runs.jsonlines import LineTail, Record, TailReader, number
+from nanochat_framework.runs.jsonlines import LineTail, Record, TailReader, is_number, number
 from nanochat_framework.runs.metrics import KEYS
 from nanochat_framework.runs.summary import RunSummary, again, summarize
 from nanochat_tui.charts.series import Axis, Places, Series
@@ -70,7 +70,7 @@ class MetricStore:
         values = {}
         for name, value in record.items():
             value = number(value)
-            if name not in KEYS and isinstance(value, int | float) and not isinstance(value, bool):
+            if name not in KEYS and is_number(value):
                 values[name] = float(value)
         self._share(values, step, tokens, seconds - self.began)
 

@@ -102,7 +102,7 @@ COLUMNS = (
     ),
     Column("ETA", 6, lambda run: _known(seconds_left(run)), left, least_screen=76),
     Column("age", 6, lambda run: -(run.created or 0.0), age, least_screen=84),
-    Column("tags", 12, lambda run: run.tags, lambda run: " ".join(run.tags), right=False, least_screen=122),
+    Column("tags", 12, lambda run: run.tags, lambda run: " ".join(run.tags), right=False, least_screen=118),
 )
 
 

@@ -18,7 +18,7 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.log_view import LONGEST, LogView, clean
 from nanochat_tui.run_screen import RunScreen
 from tests.tui.at_run import drive
-from tests.tui.run_folders import log_steps, make_run, text_of, until
+from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 
 
 @pytest.fixture
@@ -98,6 +98,28 @@ def test_views_are_shared_by_all_charts(run: RunDirectory) -> None:
         assert text(screen).count("(log)") == 3
         await pilot.press("0")
         assert screen.grid.view.zoom is None
+
+    drive(run, act)
+
+
+def test_keys_of_charts_change_nothing_that_is_not_to_be_seen(run: RunDirectory) -> None:
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "⡇" in text(screen), pilot.pause)
+        await pilot.press("2", "l", "a", "o", "plus", "left")
+        await until(lambda: "about charts, which are in another tab" in said(screen.app), pilot.pause)
+        await pilot.press("1")
+        view = screen.grid.view
+        assert (view.axis, view.smoothing, view.zoom, view.cursor, screen.grid.log_scale) == (
+            "step",
+            0,
+            None,
+            None,
+            False,
+        )
+        await pilot.press("5", "m")
+        await until(lambda: "Further charts" in text(screen), pilot.pause)
+        await pilot.press("space", "enter")
+        await until(lambda: "train/entropy  nats/token" in text(screen), pilot.pause)
 
     drive(run, act)
 

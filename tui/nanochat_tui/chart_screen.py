@@ -52,35 +52,48 @@ class ChartScreen(DashboardScreen):
             self.grid.view.move(direction / 50, span)
             self.grid.redraw()
 
+    def _in_sight(self) -> bool:
+        """Whether the charts are; else it is said, for nothing changes where it cannot be seen."""
+        if not self.charts_in_sight():
+            self.notify("that is about charts, which are in another tab", severity="warning")
+            return False
+        return True
+
     def action_zoom(self, factor: float) -> None:
         """See less or more."""
         span = self.grid.span()
-        if span:
+        if self._in_sight() and span:
             self.grid.view.scale(factor, span)
             self.grid.redraw()
 
     def action_everything(self) -> None:
         """Neither zoom nor cursor."""
-        self.grid.view.zoom = self.grid.view.cursor = None
-        self.grid.redraw()
+        if self._in_sight():
+            self.grid.view.zoom = self.grid.view.cursor = None
+            self.grid.redraw()
 
     def action_axis(self) -> None:
         """The next x axis."""
-        self.grid.view.next_axis()
-        self.grid.redraw()
+        if self._in_sight():
+            self.grid.view.next_axis()
+            self.grid.redraw()
 
     def action_smooth(self) -> None:
         """The next smoothing."""
-        self.grid.view.next_smoothing()
-        self.grid.redraw()
+        if self._in_sight():
+            self.grid.view.next_smoothing()
+            self.grid.redraw()
 
     def action_log_scale(self) -> None:
         """Logarithmic y axes, or not."""
-        self.grid.log_scale = not self.grid.log_scale
-        self.grid.redraw()
+        if self._in_sight():
+            self.grid.log_scale = not self.grid.log_scale
+            self.grid.redraw()
 
     def action_metrics(self) -> None:
         """Choose further metrics."""
+        if not self._in_sight():
+            return
         names, grid = self.further_metrics(), self.grid
 
         def chosen(result: list[str] | None) -> None:

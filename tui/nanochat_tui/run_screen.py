@@ -254,6 +254,11 @@ class RunScreen(ChartScreen, SteeringScreen):
         """Those of the run, or of its machine."""
         return self._tabbed.active in ("charts", "system")
 
+    def action_metrics(self) -> None:
+        """Choose further metrics, which stand among the run's charts."""
+        self.action_tab("charts")
+        super().action_metrics()
+
     def further_metrics(self) -> list[str]:
         """What no standard chart shows."""
         return others(self.feed.store.series)

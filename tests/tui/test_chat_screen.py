@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -112,6 +113,29 @@ def test_completing_with_a_trained_checkpoint(run: RunDirectory, capsys: pytest.
     assert texts[0] == first
     assert texts[1] == first + generated(capsys, model, f"def f{first}", *options, "4")
     assert texts[2] == generated(capsys, model, "def f", *options, "5")
+
+
+def test_the_end_is_in_sight_until_somebody_scrolls_up(run: RunDirectory) -> None:
+    async def act(screen: ChatScreen, pilot: Pilot[Any]) -> None:
+        await ready(screen, pilot)
+        await set_value(screen, pilot, max_tokens="40", temperature="1.5")
+        view = screen.query_one("#talk", VerticalScroll)
+        for number in range(1, 5):
+            await pilot.press("x", "enter")
+            await settled(screen, pilot, number)
+        await until(lambda: 3 < view.max_scroll_y == view.scroll_offset.y, pilot.pause)
+        await pilot.press("pageup")
+        await until(lambda: view.scroll_offset.y < view.max_scroll_y, pilot.pause)
+        place = view.scroll_offset.y
+        screen._changed.add(3)
+        screen._draw()
+        await pilot.pause(0.2)
+        assert view.scroll_offset.y == place, "scrolled up, it stays"
+        await pilot.press("y", "enter")
+        await settled(screen, pilot, 5)
+        assert view.scroll_offset.y == view.max_scroll_y
+
+    drive(run, run.checkpoints / "final", act, size=(80, 16))
 
 
 def test_chat_with_a_file_and_stopping(run: RunDirectory) -> None:

@@ -83,6 +83,8 @@ class ChatScreen(DashboardScreen):
         self._views: dict[int, Static] = {}
         """Views of turns, by the turn's place."""
         self._changed: set[int] = set()
+        self._follows = True
+        """Whether the end of the talk is to be in sight."""
         self._rest_until = 0.0
         self._verdict: asyncio.Future[str] | None = None
         """Of the process, on the settings that it was handed last."""
@@ -99,6 +101,7 @@ class ChatScreen(DashboardScreen):
         """Load the model."""
         self._load(self._path)
         self.set_interval(DRAW_SECONDS, self._draw)
+        self.watch(self.query_one("#talk", VerticalScroll), "scroll_y", self._scrolled, init=False)
 
     async def on_unmount(self) -> None:
         """The process ends with the screen."""
@@ -209,14 +212,19 @@ class ChatScreen(DashboardScreen):
             self._views[place] = Static(classes="turn", markup=False)
             talk.mount(self._views[place])
         self._changed.add(len(self.talk.turns) - 1)
-        self._draw(follow=True)
+        self._follows, self._rest_until = True, 0.0
+        self._draw()
 
-    def _draw(self, *, follow: bool = False) -> None:
-        """Draw what changed, many tokens at a time; the end stays in sight if it is, or if that is wanted."""
-        began, talk = time.monotonic(), self.query_one("#talk", VerticalScroll)
-        if began < self._rest_until and not follow:
+    def _scrolled(self, before: float, now: float) -> None:
+        """The end stays in sight until somebody scrolls up, and again when they are back there."""
+        at_end = now >= self.query_one("#talk", VerticalScroll).max_scroll_y
+        self._follows = now > before and (self._follows or at_end)
+
+    def _draw(self) -> None:
+        """Draw what changed, many tokens at a time."""
+        began = time.monotonic()
+        if began < self._rest_until:
             return
-        follow = follow or talk.scroll_offset.y >= talk.max_scroll_y
         if self._state[0] == "loading" or self.talk.present is not None:
             self._headings()
         changed, self._changed = self._changed, set()
@@ -224,11 +232,11 @@ class ChatScreen(DashboardScreen):
             if place in self._views:
                 self._views[place].update(_drawn(self.talk.turns[place]))
         if changed:
-            self.call_after_refresh(self._drew, began, follow)
+            self.call_after_refresh(self._drew, began)
 
-    def _drew(self, began: float, follow: bool) -> None:
+    def _drew(self, began: float) -> None:
         """A long text takes long to draw; most of the time belongs to the keys."""
-        if follow:
+        if self._follows:
             self.query_one("#talk", VerticalScroll).scroll_end(animate=False)
         now = time.monotonic()
         self._rest_until = now + 3 * (now - began)

@@ -9,8 +9,8 @@
         def export(self, bundle, path):
             if bundle.description.opaque():
                 raise UsageError(f"{bundle.description.opaque()[0].component} does not describe itself")
-            text = "".join(f"{name} {tuple(tensor.shape)}\\n" for name, tensor in bundle.tensors.items())
-            write_atomic(path, text.encode())
+            with new_file(path) as file:
+                file.write_text("".join(f"{name} {tuple(tensor.shape)}\\n" for name, tensor in bundle.tensors.items()))
             return ExportReport(path, path.stat().st_size, (f"{len(bundle.tensors)} names",))
 """
 

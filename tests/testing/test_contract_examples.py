@@ -24,7 +24,7 @@ from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.state import RecurrentState
 from nanochat_framework.plugins import KINDS, Registry, load_plugins
 from nanochat_framework.plugins.component import Component
-from nanochat_framework.runs.atomic import write_atomic
+from nanochat_framework.runs.atomic import new_file
 from nanochat_framework.testing import check_component
 from nanochat_framework.testing import model as model_laws
 from nanochat_framework.testing.toy_model import toy_model
@@ -111,7 +111,7 @@ NAMES = {
     "nn": nn,
     "roles": roles,
     "torch": torch,
-    "write_atomic": write_atomic,
+    "new_file": new_file,
 }
 """What the examples use without importing it."""
 

@@ -47,9 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     before = None
     if arguments.detach or arguments.after or arguments.queue:
-        runs_dir = arguments.runs_dir or default_runs_dir()
-        target, named = find_to_resume(arguments.run, runs_dir)
-        _, before = take_place(arguments, runs_dir, target.name, lambda: target)
+        target, named = find_to_resume(arguments.run, arguments.runs_dir or default_runs_dir())
+        beside = (
+            arguments.runs_dir or target.path.absolute().parent
+        )  # a run that is named by its path may lie elsewhere
+        _, before = take_place(arguments, beside, target.name, lambda: target)
         if arguments.detach:
             wanted = arguments.checkpoint or named
             given = ["--from", wanted] if wanted else []

@@ -221,6 +221,20 @@ def test_runs_that_are_resumed_queue_behind_one_another(tmp_path: Path) -> None:
             process.wait()
 
 
+def test_a_run_that_is_resumed_by_its_path_queues_in_its_own_folder(tmp_path: Path) -> None:
+    made(tmp_path / "runs", "first", "running")
+    run = made(tmp_path / "runs", "second", "stopped", step=3, attempt=1)
+    command = [sys.executable, "-m", "nanochat_framework", "resume", "runs/second"]
+    for options in (["--queue"], ["--after", "first"]):
+        process = subprocess.Popen([*command, *options], cwd=tmp_path, env={**os.environ, "NANOCHAT_RUNS_DIR": "other"})
+        try:
+            until(lambda process=process: process.poll() is not None or waits_for(run) is not None)  # type: ignore[misc]
+            assert waits_for(run) == ("first",)
+        finally:
+            process.terminate()
+            process.wait()
+
+
 def test_the_listing_says_place_and_predecessor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(tmp_path, "first", "running")
     made(tmp_path, "second", "queued", waits_for=["first"], total_steps=20)

@@ -177,11 +177,11 @@ def test_the_cursor_stays_where_a_run_was_deleted(runs_dir: Path) -> None:
 def test_deleting_asks_and_refuses_a_run_that_trains(runs_dir: Path) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
         await pilot.press("D")
-        await pilot.pause()
-        assert "Delete beta" in text_of(app)
-        await pilot.press("y")
-        await until(lambda: "beta is running; stop it first" in said(app), pilot.pause)
-        await pilot.press("down", "D", "enter")
+        await until(lambda: "beta is running; x stops it first" in said(app), pilot.pause)
+        assert app.screen is app.runs_screen, "nothing is asked"
+        await pilot.press("down", "D")
+        await until(lambda: "Delete delta" in text_of(app), pilot.pause)
+        await pilot.press("enter")
         await pilot.pause()
         assert (runs_dir / "delta").is_dir(), "enter is no yes"
         await pilot.press("D", "y")

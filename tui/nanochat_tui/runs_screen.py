@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Input, Static
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.removal import folder_size, remove
+from nanochat_framework.runs.status import listens, liveness, read_status
 from nanochat_framework.runs.summary import RunSummary
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.marks import Marks
@@ -25,6 +26,7 @@ from nanochat_tui.keys import bindings, hint
 from nanochat_tui.layout import Memory
 from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
 from nanochat_tui.printable import printable
+from nanochat_tui.requests import Answer
 from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.watch import FIELDS, RunsWatch
 
@@ -311,9 +313,13 @@ class RunsScreen(SteeringScreen):
         self.app.push_screen(BrowserScreen())
 
     def action_delete(self) -> None:
-        """Delete the run, after a yes."""
+        """Delete the run, after a yes; of one that trains nothing is asked."""
         run = self.run_in_hand()
         if run is None:
+            return
+        status = read_status(run.status)
+        if listens(status):
+            self.tell(Answer(f"{run.name} is {liveness(status)}; {hint('stop')} stops it first", False))
             return
 
         def answered(yes: bool | None) -> None:

@@ -78,9 +78,7 @@ class ChartGrid(VerticalScroll):
             spread.bring_up_to_date()
             self._spreads.append(spread)
             curves = [Curve(series, label) for series, label in spread.curves]
-        chart = Chart(spec.title, curves, self.view, log=self.log_scale and spec.log_wanted, span=self.span)
-        chart.can_focus = False
-        return chart
+        return Chart(spec.title, curves, self.view, log=self.log_scale and spec.log_wanted, span=self.span)
 
     def lay_out(self, size: Size) -> None:
         """As many columns and rows as are readable."""

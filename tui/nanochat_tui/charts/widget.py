@@ -40,7 +40,7 @@ def _faint(colour: str, background: str) -> str:
     return "#" + "".join(f"{round(0.42 * part + 0.58 * behind):02x}" for part, behind in pairs)
 
 
-class Chart(Widget, can_focus=True):
+class Chart(Widget):
     """A chart of up to seven curves. Charts with one `view` show one stretch, and a cursor at one place."""
 
     DEFAULT_CSS = "Chart { height: 1fr; }"

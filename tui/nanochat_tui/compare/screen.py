@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import DataTable, Static, TabbedContent, TabPane, Tabs
 
 from nanochat_framework.errors import NanochatError
-from nanochat_framework.runs.compare import Comparison, compare
+from nanochat_framework.runs.compare import compare
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.chart_screen import ChartScreen
 from nanochat_tui.charts.ticks import short
@@ -56,7 +56,6 @@ class CompareScreen(ChartScreen):
         self._next = 0
         self._drawn = 0.0
         self._shown: dict[str, object] = {}
-        self._comparison: Comparison | None = None
         self._compared: tuple[object, float] = (None, 0.0)
 
     def compose(self) -> ComposeResult:

@@ -15,7 +15,6 @@ from nanochat_tui.launch.draft import shown
 from nanochat_tui.palette import palette
 
 NAME_WIDTH = 26
-VALUE_WIDTH = 24
 
 
 class Outline(Tree[Row]):

@@ -270,3 +270,7 @@ def test_bars_and_columns() -> None:
     ]  # fmt: skip
     assert [column.name for column in columns(40)] == ["name", "state"]
     assert columns(200) == list(COLUMNS)
+    assert [column.name for column in columns(80)] == ["name", "state", "step", "loss", "ETA"]
+    assert [column.name for column in columns(80, 15)] == ["name", "state", "step", "loss", "tokens/s", "ETA"]
+    assert columns(80, 16) == columns(80), "a longer name needs the room itself"
+    assert columns(140, 100) == columns(140), "what there is room for at any rate stays"

@@ -82,30 +82,40 @@ class Column:
     right: bool = True
     """Aligned to the right."""
     least_screen: int = 0
-    """The narrowest screen that has room for it."""
+    """The narrowest screen that has room for it, whatever runs are called."""
 
 
+BESIDE = 3
+"""Cells of a screen that no column has: around the name, and the scroll bar."""
 COLUMNS = (
     Column("name", 22, lambda run: run.called, lambda run: run.title, right=False),
     Column("state", 10, lambda run: run.state, state, right=False),
     Column("step", 20, lambda run: run.step / max(run.total_steps, 1), progress, right=False, least_screen=66),
     Column("loss", 8, lambda run: _known(run.loss), lambda run: decimals(run.loss), least_screen=46),
     Column(
-        "bits/byte", 9, lambda run: _known(run.bits_per_byte), lambda run: decimals(run.bits_per_byte), least_screen=94
+        "bits/byte", 9, lambda run: _known(run.bits_per_byte), lambda run: decimals(run.bits_per_byte), least_screen=106
     ),
     Column(
         "tokens/s",
         8,
         lambda run: _known(run.tokens_per_second),
         lambda run: "-" if run.tokens_per_second is None else short(run.tokens_per_second),
-        least_screen=106,
+        least_screen=84,
     ),
     Column("ETA", 6, lambda run: _known(seconds_left(run)), left, least_screen=76),
-    Column("age", 6, lambda run: -(run.created or 0.0), age, least_screen=84),
+    Column("age", 6, lambda run: -(run.created or 0.0), age, least_screen=94),
     Column("tags", 12, lambda run: run.tags, lambda run: " ".join(run.tags), right=False, least_screen=118),
 )
 
 
-def columns(width: int) -> list[Column]:
-    """Those that a screen of that width has room for."""
-    return [column for column in COLUMNS if width >= column.least_screen]
+def columns(width: int, longest: int | None = None) -> list[Column]:
+    """Those that a screen of that width has room for, where the `longest` name takes so many cells (if that is known)."""
+    shown = [column for column in COLUMNS if width >= column.least_screen]
+    if longest is not None:
+        room = width - BESIDE - longest - sum(column.width + 2 for column in shown if column.name != "name")
+        for column in sorted((each for each in COLUMNS if each not in shown), key=lambda each: each.least_screen):
+            room -= column.width + 2
+            if room < 0:
+                break
+            shown.append(column)
+    return [column for column in COLUMNS if column in shown]

@@ -21,7 +21,7 @@ from nanochat_tui.compare.marks import Marks
 from nanochat_tui.dialogs import Ask
 from nanochat_tui.filters import parse
 from nanochat_tui.footer import KeysFooter
-from nanochat_tui.formats import COLUMNS, Column, columns
+from nanochat_tui.formats import BESIDE, COLUMNS, Column, columns
 from nanochat_tui.keys import bindings, hint
 from nanochat_tui.layout import Memory
 from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
@@ -104,7 +104,7 @@ class RunsScreen(SteeringScreen):
             sort=self._sort.name if self._sort else "", reverse=self._reverse, filter=self.filter_text
         )
         self.marks.forget_others({run.path for run in self.listing.runs})
-        table, runs, wanted = self.query_one(DataTable), self.ordered(), columns(self.size.width)
+        table, runs, wanted = self.query_one(DataTable), self.ordered(), self._wanted()
         name_width = self._name_width(wanted)
         heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
         rows = [(run.path, tuple(self._text(column, run) for column in wanted)) for run in runs]
@@ -139,11 +139,18 @@ class RunsScreen(SteeringScreen):
             cell.stylize(f"bold {palette().curves[place]}", 0, 1)
         return cell
 
+    def _wanted(self) -> list[Column]:
+        """The columns that there is room for."""
+        return columns(self.size.width, self._longest())
+
+    def _longest(self) -> int:
+        """Cells of the longest name, with the sign of a mark."""
+        return max((len(run.title) for run in self.listing.runs), default=4) + 2 * bool(self.marks)
+
     def _name_width(self, wanted: list[Column]) -> int:
         """What the other columns leave to the name, no more than the longest."""
         others = sum(column.width + 2 for column in wanted if column.name != "name")
-        longest = max((len(run.title) for run in self.listing.runs), default=4) + 2 * bool(self.marks)
-        return max(min(self.size.width - others - 3, longest), 8)
+        return max(min(self.size.width - others - BESIDE, self._longest()), 8)
 
     def _rebuild(
         self,
@@ -247,7 +254,7 @@ class RunsScreen(SteeringScreen):
 
     def action_sort(self) -> None:
         """By the next column that is shown; after the last one as at the beginning."""
-        order: list[Column | None] = [None, *columns(self.size.width)]
+        order: list[Column | None] = [None, *self._wanted()]
         place = order.index(self._sort) if self._sort in order else 0
         self._sort = order[(place + 1) % len(order)]
         self.show_runs()

@@ -172,6 +172,12 @@ def test_the_cursor_shows_the_values_there() -> None:
     assert any(row[x] == "│" for row in picture.text().splitlines()[2:5] for x in cells if x < len(row))
 
 
+def test_at_the_cursor_of_a_narrow_chart_are_the_values_alone() -> None:
+    curves = [Curve(DECAY, "train"), Curve(EVALS, "held-out")]
+    heading = draw(curves, 34, 10, View(cursor=40), title="loss  nats/token").rows[0]
+    assert heading[-2:] == [("  2.31", "line.0"), ("  2.785", "line.1")] and "step" not in str(heading)
+
+
 def test_zoom_shows_less_and_keeps_the_line_that_comes_in_from_the_left() -> None:
     straight = series([float(number % 2) for number in range(5)], every=20)
     picture = draw([Curve(straight, "b")], 50, 10, View(zoom=(50, 90)), title="b")

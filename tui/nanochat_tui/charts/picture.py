@@ -136,6 +136,8 @@ def _heading(curves: Sequence[Curve], width: int, view: View, title: str, dashed
     values = [(f"  {label} {value}" if len(found) > 1 else f"  {value}", role) for label, value, role in found]
     if sum(len(text) for text, _ in values) > room:  # the colours and the lines' ends tell which is which
         values = [(f"  {value}", role) for _, value, role in found]
+    if sum(len(text) for text, _ in values) > room:  # where the cursor is, wider charts tell as well
+        note, room = "", room + len(note)
     while values and sum(len(text) for text, _ in values) > room:
         values.pop()
     if dashed and len(values) > 1 and sum(len(text) + 6 for text, _ in values) <= room:

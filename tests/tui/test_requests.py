@@ -128,6 +128,20 @@ def test_settings_are_checked_before_they_are_sent(run: RunDirectory) -> None:
     drive(run, act)
 
 
+def test_a_second_word_to_resume_starts_nothing(run: RunDirectory) -> None:
+    """Until the first one was answered."""
+    StatusFile(run.status).update(state="stopped")
+
+    async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
+        await until(lambda: "■ stopped" in text_of(screen.app), pilot.pause)
+        await pilot.press("u", "u")
+        await until(lambda: "resume first: it is under way" in said(screen.app), pilot.pause)
+        assert text_of(screen.app).count("resume first…") == 1
+        await until(lambda: "resume first…" not in text_of(screen.app), pilot.pause)
+
+    drive(run, act)
+
+
 def test_a_run_that_trains_is_not_resumed_and_a_new_one_needs_a_configuration(run: RunDirectory) -> None:
     async def act(screen: RunScreen, pilot: Pilot[Any]) -> None:
         app = screen.app

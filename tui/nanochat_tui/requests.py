@@ -105,6 +105,10 @@ class Requests:
         except OSError as error:  # no room for a process, or for what it prints
             self._answers.append(Answer(f"{label}: {cannot_start(error)}", False))
 
+    def starts(self, label: str) -> bool:
+        """Whether a command with that label is under way."""
+        return any(child.label == label for child in self._children)
+
     def poll(self) -> list[Answer]:
         """What was answered since the last time."""
         answers, self._answers = self._answers, []

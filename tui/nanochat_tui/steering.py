@@ -98,11 +98,13 @@ class SteeringScreen(DashboardScreen):
         run = self.run_in_hand()
         if run is None:
             return
-        state = liveness(read_status(run.status))
+        state, label = liveness(read_status(run.status)), f"resume {run.name}"
         if state in LIVE_STATES:
             self.tell(Answer(f"resume: {run.name} is {state}", False))
+        elif self.dashboard.requests.starts(label):
+            self.tell(Answer(f"{label}: it is under way", False))
         else:
-            self.dashboard.requests.start(f"resume {run.name}", ["resume", str(run.path), "--detach"])
+            self.dashboard.requests.start(label, ["resume", str(run.path), "--detach"])
             self.changed()
 
     def action_command(self) -> None:

@@ -50,7 +50,7 @@ def scenes() -> list[Scene]:
         Scene("export", (*LAST, "k", "E"), "gguf"),
         Scene("talk", (*LAST, "g", "enter", *"import os", "enter"), "tokens/s"),
         Scene("components", ("b",), "plugins"),
-        Scene("help", ("question_mark",), "ctrl+p"),
+        Scene("help", ("question_mark",), "sort by the next column"),
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nanochat_framework.doctor.finding import NOTE, OK, Finding
-from nanochat_framework.machine.compiler import cpp_compiler
+from nanochat_framework.machine.compiler import compiling_problem, cpp_compiler
 from nanochat_framework.machine.cpu import ROOT, cpu_flags, cpu_quota, usable_cores
 from nanochat_framework.machine.memory import memory
 from nanochat_framework.machine.terminal import why_no_colours
@@ -87,7 +87,10 @@ def look_at_compiler() -> Iterator[Finding]:
             works = done.returncode == 0
         except (OSError, subprocess.TimeoutExpired) as error:
             works, complaint = False, " ".join(str(error).split())
-    if works:
+    problem = compiling_problem()
+    if works and problem is not None:
+        yield Finding("compiler", NOTE, f"`train.compile = true` fails on the CPU: {problem}", "see there")
+    elif works:
         yield Finding("compiler", OK, f"{compiler} works, for `train.compile`")
     else:
         what = f"{compiler} cannot compile a small program with OpenMP: {complaint[:200]}"

@@ -13,7 +13,7 @@ from nanochat_framework.contracts.ffn import FeedForward
 from nanochat_framework.contracts.model import LanguageModel
 from nanochat_framework.contracts.norm import Norm
 from nanochat_framework.errors import UsageError
-from nanochat_framework.machine.compiler import cpp_compiler
+from nanochat_framework.machine.compiler import compiling_problem
 from nanochat_framework.machine.folders import cache_folder
 from nanochat_framework.model.linear import Linear
 from nanochat_framework.model.stacked import StackedLinears
@@ -27,7 +27,7 @@ def compile_parts(model: LanguageModel, device: torch.device) -> None:
     Whole models are not compiled: the loss at the head and the residual stream run eagerly around the parts, and a
     stranger's part that cannot be traced costs nothing but its own speed. What was compiled is kept on the disk
     (`TORCHINDUCTOR_CACHE_DIR`, else `nanochat/torch` in the user's cache folder), so only the first run waits.
-    Raises UsageError where there is no compiler.
+    Raises UsageError where there is no compiler that could be used.
     """
     prepare_to_compile(device, "train.compile")
     for part in _outermost(model):
@@ -35,9 +35,10 @@ def compile_parts(model: LanguageModel, device: torch.device) -> None:
 
 
 def prepare_to_compile(device: torch.device, setting: str) -> None:
-    """Say where compiled code is kept. Raises UsageError, naming the setting that asks for it, without a compiler."""
-    if device.type == "cpu" and cpp_compiler() is None:
-        raise UsageError(f"{setting}: compiling for the CPU needs a C++ compiler (g++ or clang++), and none is here")
+    """Say where compiled code is kept. Raises UsageError, naming the setting that asks for it, where that cannot work."""
+    problem = compiling_problem() if device.type == "cpu" else None
+    if problem is not None:
+        raise UsageError(f"{setting}: {problem}")
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "torch"))
 
 

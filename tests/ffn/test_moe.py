@@ -19,6 +19,7 @@ from nanochat_framework.model.describe import Place
 from nanochat_framework.model.quantization import apply_quantizers
 from nanochat_framework.plugins import Registry
 from nanochat_framework.training.train_module import TrainModule
+from tests.compiling import needs_compiler
 from tests.laws.combinations import random_tokens
 
 PLACE = Place("blocks.0.ffn.", dim=32, n_layers=2, max_seq_len=16, layer=0)
@@ -129,7 +130,7 @@ def test_sizes_that_do_not_fit(settings: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("quantizer", [None, "ternary", "int4"])
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=[pytest.mark.slow, needs_compiler])])
 def test_all_experts_at_once_are_the_experts_one_by_one(
     registry: Registry, quantizer: str | None, compiled: bool
 ) -> None:

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from nanochat_framework.machine.compiler import cpp_compiler
+from nanochat_framework.machine import compiler as compiler_module
+from nanochat_framework.machine.compiler import compiling_problem, cpp_compiler
 from nanochat_framework.machine.cpu import cpu_quota, usable_cores
 from nanochat_framework.machine.memory import memory
 
@@ -116,6 +118,20 @@ def test_a_limit_on_the_process_counts() -> None:
 
 def test_this_machine_has_memory() -> None:
     assert 0 < memory().available <= memory().total
+
+
+@pytest.mark.parametrize(
+    ("folder", "torch_version", "refused"),
+    [("/a b/torch", "2.13.0+cpu", True), ("/a b/torch", "2.15.0", False), ("/ab/torch", "2.11.0", False)],
+)
+def test_a_folder_with_a_space_is_too_much_for_some_torch(
+    monkeypatch: pytest.MonkeyPatch, folder: str, torch_version: str, refused: bool
+) -> None:
+    torch = SimpleNamespace(version=torch_version, locate_file=lambda name: Path(folder))
+    monkeypatch.setattr(compiler_module, "cpp_compiler", lambda: "/usr/bin/g++")
+    monkeypatch.setattr(compiler_module, "distribution", lambda name: torch)
+    problem = compiling_problem()
+    assert (problem is not None and f"({folder}); make the environment in another folder" in problem) == refused
 
 
 def test_the_compiler_is_what_the_path_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nanochat_framework.contracts.optimizer import Optimizer
 from nanochat_framework.errors import UsageError
+from tests.compiling import needs_compiler
 from tests.optimizers.support import REGISTRY, build, named, random_tensors, train, values
 
 optim = pytest.importorskip("torchao.optim", reason="torchao is not installed (the extra `torchao`)")
@@ -74,7 +75,7 @@ def most_allocated(optimizer: Optimizer, hyperparameters: Mapping[str, float]) -
     return max(accumulate(sizes))
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=[pytest.mark.slow, needs_compiler])])
 def test_what_the_memory_plan_is_told(compiled: bool) -> None:
     parameters = named(random_tensors({**SHAPES, "largest": (256, 256)}, seed=0))
     optimizer, hyperparameters = build("adamw_8bit", parameters, compile=compiled)
@@ -108,6 +109,7 @@ def test_without_torchao_one_line_says_what_to_install(monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
+@needs_compiler
 def test_compiled_is_the_same_within_a_code() -> None:
     """Compiled code rounds differently in the last bit, so a value on the edge between two codes may take the other."""
     start = random_tensors({"matrix": (64, 96)}, seed=0)

@@ -17,6 +17,7 @@ from nanochat_framework.data.loader import Batch
 from nanochat_framework.errors import UsageError
 from nanochat_framework.model.documents import Documents
 from nanochat_framework.training.train_module import TrainModule
+from tests.compiling import needs_compiler
 from tests.conftest import tiny_dict
 from tests.laws.combinations import changes, random_tokens
 
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for the CPU needs g++")
+@needs_compiler
 @pytest.mark.parametrize("quantizer", ["float", "ternary"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_training_is_eager_training(
@@ -68,7 +69,7 @@ def test_selective_checkpointing_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for the CPU needs g++")
+@needs_compiler
 def test_compiled_parts_keep_documents_apart(
     tiny_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -86,7 +87,7 @@ def test_compiled_parts_keep_documents_apart(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="compiling for the CPU needs g++")
+@needs_compiler
 @pytest.mark.parametrize(
     "quantizer",
     [

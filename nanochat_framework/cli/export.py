@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="DIR", help="same as MODEL")
     parser.add_argument("--gguf", type=Path, metavar="FILE", help="same as --to gguf --output FILE")
     parser.add_argument(
-        "--mhc", type=Path, metavar="FILE", help="mHC weights beside the GGUF, for models that have them"
+        "--mhc", type=Path, metavar="FILE", help="write the mHC weights there as well, as --to mhc does"
     )
 
 
@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     target, format_name, output = _what(arguments)
     if arguments.data is not None and not arguments.check:
         raise UsageError("--data is for --check, which measures bits per byte; give both")
+    if arguments.mhc is not None and arguments.mhc.absolute() == output.absolute():
+        raise UsageError(f"--mhc {arguments.mhc}: is the file that the model is written to; name another one")
     registry = load_host().registry
     activate(KernelTable(registry))
     exporter = _exporter(format_name, [*_shorthands(arguments), *arguments.option], registry)
@@ -80,11 +82,13 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse_unreadable(format_name, output, registry)
     stage(f"reading {target}")
     bundle = open_model(target, arguments, registry)
-    _refuse_mhc(arguments.mhc, bundle)
+    mixing = None
+    if arguments.mhc is not None:  # first, so that a model without such weights is refused before anything is written
+        mixing = _exporter("mhc", [], registry).export(bundle, arguments.mhc)
     stage(f"writing {output}")
     report = exporter.export(bundle, output)
     check = _read_back(exporter, bundle, report, registry, arguments.data) if arguments.check else None
-    print(_as_json(report, check) if arguments.json else _as_text(report, check))
+    print((_as_json if arguments.json else _as_text)(report, check, mixing))
     if check is not None and not check.comparison.as_asked:
         raise NanochatError(f"{output}: what is read back is not the model that was written; do not use this file")
     return 0
@@ -141,14 +145,6 @@ def _refuse_unreadable(exporter: str, output: Path, registry: Registry) -> None:
         )
 
 
-def _refuse_mhc(path: Path | None, bundle: ModelBundle) -> None:
-    from nanochat_framework.errors import UsageError
-
-    if path is not None:
-        residual = type(bundle.description.residual).__name__
-        raise UsageError(f"--mhc {path}: this model has no mHC streams (its residual is {residual}); leave --mhc out")
-
-
 @dataclass(frozen=True)
 class _Check:
     """What was read back. `left_out`: difference of logits between the trained model and what the format holds of it.
@@ -195,8 +191,10 @@ def _costs(bundle: ModelBundle, read_back: ModelBundle, report: ExportReport, da
     return rounding_costs(bundle, read_back, report, folder, lambda label, total: Progress(label, total, "forms"))
 
 
-def _as_text(report: ExportReport, check: _Check | None) -> str:
-    lines = [str(report.path), *(f"  {line}" for line in report.lines)]
+def _as_text(report: ExportReport, check: _Check | None, mixing: ExportReport | None) -> str:
+    lines = [
+        line for each in (mixing, report) if each for line in (str(each.path), *(f"  {line}" for line in each.lines))
+    ]
     if check is not None:
         lines += ["read back:", *(f"  {line}" for line in (*check.comparison.lines(), *check.others))]
         if check.left_out:
@@ -219,13 +217,17 @@ def _cost_table(costs: list[CostRow]) -> list[str]:
     return [f"  {'bits per byte':<{width}}  {'bytes of file':>14}  held-out text", *rows]
 
 
-def _as_json(report: ExportReport, check: _Check | None) -> str:
+def _as_json(report: ExportReport, check: _Check | None, mixing: ExportReport | None) -> str:
     import json
     from dataclasses import asdict
 
-    record: dict[str, Any] = {"path": str(report.path), "bytes": report.n_bytes, "lines": list(report.lines)}
+    record: dict[str, Any] = _facts(report) if mixing is None else {**_facts(report), "mhc": _facts(mixing)}
     if check is not None:
         facts: dict[str, Any] = {"left_out": check.left_out, "others": list(check.others)}
         facts["costs"] = [asdict(row) for row in check.costs]
         record["check"] = {"exact": check.comparison.exact, **asdict(check.comparison), **facts}
     return json.dumps(record)
+
+
+def _facts(report: ExportReport) -> dict[str, Any]:
+    return {"path": str(report.path), "bytes": report.n_bytes, "lines": list(report.lines)}

@@ -44,7 +44,7 @@ class MhcExporter(Exporter):
         """Write the file. Raises UsageError for another residual, or where the path cannot be written to; DiskFull."""
         residual = bundle.description.residual
         if not isinstance(residual, MixedStreams):
-            raise UsageError(f"{path}: this model has no mixed streams (its residual is {type(residual).__name__})")
+            raise UsageError(f"{path}: this model has no mHC streams (its residual is {type(residual).__name__})")
         if residual.dynamic:
             raise UsageError(f"{path}: .mhc holds constant weights, this model's depend on content (dynamic = true)")
         values = {spec.name.rpartition(".")[2]: bundle.tensors[spec.name] for spec in residual.tensors}

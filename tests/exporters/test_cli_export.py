@@ -159,7 +159,8 @@ def test_a_folder_for_transformers(run: Path, capsys: pytest.CaptureFixture[str]
         (["first", "--to", "gguff", "--output", "x"], "unknown exporter 'gguff'; did you mean 'gguf'?"),
         (["first", "--to", "gguf", "--output", "none/x"], "the folder none does not exist"),
         (["first", "--to", "gguf", "--output", "runs"], "is a directory"),
-        (["first", "--gguf", "x", "--mhc", "y"], "has no mHC streams (its residual is AddResidual)"),
+        (["first", "--gguf", "x", "--mhc", "y"], "y: this model has no mHC streams (its residual is AddResidual)"),
+        (["first", "--gguf", "x", "--mhc", "./x"], "--mhc x: is the file that the model is written to"),
         (["first", "--gguf", "x", "--option", "arch"], "write KEY=VALUE"),
         (
             ["first", "--gguf", "x", "--option", "arch=1"],

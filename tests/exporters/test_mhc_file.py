@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
@@ -63,12 +64,18 @@ def test_a_trained_model_leaves_as_gguf_and_mhc(
     said = capsys.readouterr().out
     assert "architecture nanochat" in said
     assert "logits on random tokens: differ by at most 0.0e+00" in said
+    both, beside = tmp_path / "both.gguf", tmp_path / "both.mhc"
+    command = ["export", "--checkpoint", "first", "--gguf", str(both), "--mhc", str(beside), "--json", *runs]
+    assert main(command) == (2 if dynamic else 0)
+    told = capsys.readouterr()
     code = main(["export", "first", "--to", "mhc", "--output", str(tmp_path / "first.mhc"), *runs])
     if dynamic:
-        assert code == 2
+        assert code == 2 and not both.exists() and not beside.exists()
         assert "this model's depend on content" in capsys.readouterr().err
         return
     assert code == 0
+    assert (both.read_bytes(), beside.read_bytes()) == (gguf.read_bytes(), (tmp_path / "first.mhc").read_bytes())
+    assert json.loads(told.out)["mhc"]["bytes"] == beside.stat().st_size
     weights = load_file(tmp_path / "first/checkpoints/final/model.safetensors")
     _, records = _parsed((tmp_path / "first.mhc").read_bytes())
     for place, name in [(0, "mixing"), (1, "read"), (3, "write")]:

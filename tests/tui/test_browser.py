@@ -84,6 +84,8 @@ def test_a_component_with_settings_and_laws(tmp_path: Path) -> None:
         app = screen.app
         await search(pilot, "nesterov muon optimizer")
         await until(lambda: "optimizer muon" in text_of(app), pilot.pause)
+        total = len(screen.catalogue.components)
+        assert f"1 2 of {total} components" in text_of(app).splitlines()[0]
         shown = text_of(app)
         for expected in (
             "nanochat-framework",

@@ -100,8 +100,9 @@ class BrowserScreen(DashboardScreen):
             counts = {COMPONENTS: len(catalogue.components), PLUGINS: len(catalogue.plugins)}
             said = Text(" ")
             for what, count in counts.items():
-                key = hint(f"what_{what}")
-                said.append(f"{key} {count} {what}", "bold reverse" if what == self._what else "").append("   ")
+                key, shown = hint(f"what_{what}"), len(self._rows()) if what == self._what else count
+                of = "" if shown == count else f"{shown} of "
+                said.append(f"{key} {of}{count} {what}", "bold reverse" if what == self._what else "").append("   ")
             if wrong:
                 said.append(f"✗ {wrong} plugin{'s' * (wrong > 1)} did not load", palette().alert)
         self.query_one("#heading", Static).update(said)

@@ -17,6 +17,8 @@ from textual.widgets import Input, OptionList, Static
 from nanochat_framework.errors import NanochatError
 from nanochat_tui.printable import printable
 
+Line = tuple[str, str]
+"""Of a list to pick from: a name, and what it is."""
 WIDEST_NAME = 34
 """Cells of a name in a list, beyond which what it is no longer stands below what the others are."""
 
@@ -118,6 +120,26 @@ class Choose(ModalScreen[list[str] | None]):
         self.dismiss(None)
 
 
+def matching(lines: Sequence[Line], wanted: str) -> list[int]:
+    """Places of the lines that have all words somewhere, those first that have them in their names."""
+    words = wanted.lower().split()
+    named = [n for n, (name, _) in enumerate(lines) if all(word in name.lower() for word in words)]
+    both = [n for n, line in enumerate(lines) if all(word in " ".join(line).lower() for word in words)]
+    return [*named, *(n for n in both if n not in named)]
+
+
+def in_columns(lines: Sequence[Line]) -> list[Text]:
+    """Lines with what they are below each other, where names are not too long."""
+    width = min(max((len(name) for name, about in lines if about), default=0), WIDEST_NAME)
+    shown = []
+    for name, about in lines:
+        text = Text(printable(name))
+        if about:
+            text.append(f"{' ' * max(width - len(name), 0)}  {printable(about)}", "dim")
+        shown.append(text)
+    return shown
+
+
 class Pick(ModalScreen[int | None]):
     """One of many lines, found by typing: its place; None if it was given up."""
 
@@ -131,8 +153,8 @@ class Pick(ModalScreen[int | None]):
         Binding("end", "move(1000000)", "last", priority=True),
     ]
 
-    def __init__(self, title: str, lines: Sequence[tuple[str, str]], at: int = 0) -> None:
-        """`lines`: (name, what it is); `at`: the place of the cursor."""
+    def __init__(self, title: str, lines: Sequence[Line], at: int = 0) -> None:
+        """`at`: the place of the cursor."""
         super().__init__()
         self.title_text, self.lines, self.at = title, lines, at
         self._shown: list[int] = []
@@ -155,24 +177,11 @@ class Pick(ModalScreen[int | None]):
         self._show(event.value)
 
     def _show(self, wanted: str) -> None:
-        """The lines that have all words, those first that have them in their names."""
-        words = wanted.lower().split()
-        named = [n for n, (name, _) in enumerate(self.lines) if all(w in name.lower() for w in words)]
-        others = [
-            n for n, line in enumerate(self.lines) if n not in named and all(w in " ".join(line).lower() for w in words)
-        ]
-        self._shown = [*named, *others]
-        names = [self.lines[n][0] for n in self._shown if self.lines[n][1]]
-        width = min(max(map(len, names), default=0), WIDEST_NAME)
+        self._shown = matching(self.lines, wanted)
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([self._line(*self.lines[n], width) for n in self._shown])
+        options.add_options(in_columns([self.lines[n] for n in self._shown]))
         options.highlighted = 0 if self._shown else None
-
-    @staticmethod
-    def _line(name: str, about: str, width: int) -> Text:
-        line = Text(printable(name), no_wrap=True, overflow="ellipsis")
-        return line.append(f"{' ' * max(width - len(name), 0)}  {printable(about)}", "dim") if about else line
 
     def action_move(self, by: int) -> None:
         """Move in the list."""

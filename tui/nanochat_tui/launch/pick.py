@@ -16,6 +16,7 @@ from nanochat_framework.config.presets import find_config, preset_names
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.summary import RunSummary
 from nanochat_tui.base_screen import DashboardScreen
+from nanochat_tui.dialogs import Line, in_columns, matching
 from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings
 from nanochat_tui.launch.draft import Draft
@@ -32,6 +33,11 @@ class Start:
     about: str
     draft: Draft | None = None
 
+    @property
+    def line(self) -> Line:
+        """In the list."""
+        return self.name, self.about
+
 
 class PickScreen(DashboardScreen):
     """A list that is filtered by what is typed; what is no preset or run may be a path."""
@@ -40,7 +46,9 @@ class PickScreen(DashboardScreen):
     where = "pick"
     DEFAULT_CSS = """
     PickScreen #wanted { height: 1; border: none; padding: 0 1; background: $surface; }
-    PickScreen OptionList { height: 1fr; border: none; background: $background; padding: 0; }
+    PickScreen OptionList {
+        height: 1fr; border: none; background: $background; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis;
+    }
     PickScreen #wrong { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     """
 
@@ -63,22 +71,13 @@ class PickScreen(DashboardScreen):
         self._show("")
         self.set_focus(self.query_one(Input))
 
-    def on_resize(self) -> None:
-        """Names have another width."""
-        self._show(self.query_one(Input).value)
-
     def _show(self, wanted: str) -> None:
-        words = wanted.lower().split()
-        self._shown = [start for start in self.starts if all(w in f"{start.name} {start.about}".lower() for w in words)]
+        self._shown = [self.starts[n] for n in matching([start.line for start in self.starts], wanted)]
         if wanted.strip() and (not self._shown or "/" in wanted or wanted.endswith(".toml")):
             self._shown.append(Start(wanted.strip(), wanted.strip(), "this path"))
-        width = max((len(start.name) for start in self._shown), default=0)
         options = self.query_one(OptionList)
         options.clear_options()
-        for start in self._shown:
-            line = Text.assemble(f" {start.name:<{min(width, 34)}}  ", (start.about, "dim"), no_wrap=True)
-            line.truncate(max(self.size.width - 2, 8), overflow="ellipsis")
-            options.add_option(line)
+        options.add_options(in_columns([start.line for start in self._shown]))
         options.highlighted = 0 if self._shown else None
         self._say("")
 

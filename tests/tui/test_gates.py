@@ -20,12 +20,15 @@ from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import JsonLinesWriter
 from nanochat_framework.runs.status import read_status
+from nanochat_framework.runs.summary import summarize
 from nanochat_tui.app import Dashboard
 from nanochat_tui.checkpoints.screen import CheckpointsScreen
 from nanochat_tui.commands import Command, ask
 from nanochat_tui.compare.screen import CompareScreen
+from nanochat_tui.launch.checking import known_speed
 from nanochat_tui.requests import Requests
 from nanochat_tui.run_screen import RunScreen
+from nanochat_tui.system.alerts import monitor_section
 from nanochat_tui.work import Work, progress
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 
@@ -137,10 +140,11 @@ def test_tables_within_tables_without_end(tmp_path: Path) -> None:
     """Where JSON is nested deeper than it can be read: a run's facts, its configuration."""
     deep = b'{"a":' * 5000 + b"1" + b"}" * 5000
     for name in ("first", "second"):
-        run = make_run(tmp_path / "runs", name, step=5)
+        run = make_run(tmp_path / "runs", name, step=5, metrics={"train/tokens_per_second": 5.0})
         log_steps(run, 1, 5)
         run.config_resolved.write_bytes(deep)
     run.run_json.write_bytes(deep)
+    assert known_speed([summarize(run)], {}) is None and monitor_section(run) == {}
 
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
         await until(lambda: "2 runs" in text_of(app), pilot.pause)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -74,12 +73,11 @@ class RunsWatch:
 
     def _config(self, summary: RunSummary) -> Mapping[str, Any]:
         """Every key of the resolved configuration by its path; read again only where there is another file."""
-        file = summary.run.config_resolved
-        mark = _mark(file)
+        mark = _mark(summary.run.config_resolved)
         if summary.path not in self._configs or self._configs[summary.path][0] != mark:
             found: dict[str, Any] = {}
-            with contextlib.suppress(OSError, ValueError, RecursionError):
-                found = dict(_flat(json.loads(file.read_bytes()), ""))
+            with contextlib.suppress(UsageError, RecursionError):
+                found = dict(_flat(summary.run.config(), ""))
             self._configs[summary.path] = mark, found
         return self._configs[summary.path][1]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanochat_framework.errors import NanochatError
+from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.planning.sizes import format_count, format_duration, format_size
 from nanochat_framework.runs.process import host_name
 from nanochat_framework.runs.summary import RunSummary
@@ -75,11 +74,11 @@ def known_speed(runs: Sequence[RunSummary], data: Mapping[str, Any]) -> Speed | 
     other: Speed | None = None
     for run in here[:N_RUNS]:
         try:
-            config = json.loads(run.run.config_resolved.read_bytes())
-        except (OSError, ValueError):
+            config = run.run.config()
+        except UsageError:
             continue
         assert run.tokens_per_second is not None
-        if not isinstance(config, dict) or _get(config, "hardware") != _get(data, "hardware"):
+        if _get(config, "hardware") != _get(data, "hardware"):
             continue
         speed, path = run.tokens_per_second, Path(run.path)
         if all(_get(config, each) == _get(data, each) for each in ALIKE) and _shape(config) == _shape(data):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_tui.formats import clock
 from nanochat_tui.palette import palette
@@ -30,8 +30,8 @@ _RULES = {
 def monitor_section(run: RunDirectory) -> Mapping[str, Any]:
     """`[monitor]` of the run's resolved configuration; empty where it cannot be read."""
     try:
-        section = json.loads(run.config_resolved.read_bytes())["monitor"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        section = run.config().get("monitor")
+    except UsageError:
         return {}
     return section if isinstance(section, dict) else {}
 

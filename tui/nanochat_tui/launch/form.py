@@ -19,7 +19,7 @@ from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.commands import ask
 from nanochat_tui.dialogs import Pick, Prompt
 from nanochat_tui.footer import KeysFooter
-from nanochat_tui.keys import bindings
+from nanochat_tui.keys import bindings, hint
 from nanochat_tui.launch import views
 from nanochat_tui.launch.assessment import RUN_NAME, Assessment
 from nanochat_tui.launch.catalogue import Addition, Catalogue, Row
@@ -249,9 +249,16 @@ class FormScreen(DashboardScreen):
         rows = self.catalogue.rows(self.draft.data())
         self.draft.added |= {row.key for row in rows if row.key.rpartition(".")[0] == table and not row.is_table}
 
+    def _not_yet(self) -> None:
+        """Say why there are no settings."""
+        problems = self.assessment.problems if self.assessment.checked else ()
+        why = problems[0].line if problems else "the settings are still being asked for"
+        self.notify(why, severity="warning", markup=False)
+
     def action_find(self) -> None:
         """Find a setting, or add one."""
         if self.catalogue is None:
+            self._not_yet()
             return
         additions = list(self.catalogue.additions(self.assessment.data()))
         rows = [row for row in self.assessment.rows if not row.is_table]
@@ -292,11 +299,17 @@ class FormScreen(DashboardScreen):
         self.changed()
 
     def action_take_out(self) -> None:
-        """Take a member of an array out, or a setting that says the default."""
+        """Take a member of an array out."""
         row = self.outline.row
         array, _, place = row.key.rpartition(".") if row is not None else ("", "", "")
-        if row is None or self.catalogue is None or not (row.is_table and place.isdigit()):
-            self.tell(Answer("d takes members of a list out, like an optimizer; r takes changes back", False))
+        if row is None or self.catalogue is None:
+            self._not_yet()
+            return
+        if not (row.is_table and place.isdigit()):
+            keys = (
+                f"{hint('take_out')} takes members of a list out, like an optimizer; {hint('reset')} takes changes back"
+            )
+            self.tell(Answer(keys, False))
             return
         members = self.draft.members(array)
         del members[int(place)]
@@ -313,7 +326,9 @@ class FormScreen(DashboardScreen):
 
     def action_view(self) -> None:
         """Show the command and the file."""
-        if self.catalogue is not None:
+        if self.catalogue is None:
+            self._not_yet()
+        else:
             self.app.push_screen(Texts(self.draft.command(self.runs_dir), self.draft.toml()))
 
     def action_copy(self) -> None:
@@ -324,6 +339,7 @@ class FormScreen(DashboardScreen):
     def action_write(self) -> None:
         """Write the file."""
         if self.catalogue is None:
+            self._not_yet()
             return
 
         def written(text: str | None) -> None:
@@ -331,8 +347,8 @@ class FormScreen(DashboardScreen):
                 self.tell(Answer(f"{text.strip()} is written", True))
 
         name = self.draft.name or f"my-{Path(self.draft.target).stem}"
-        hint = "a file that extends what this form began with"
-        prompt = Prompt("Write the configuration to", hint, value=f"{name}.toml", check=self.draft.write)
+        about = "a file that extends what this form began with"
+        prompt = Prompt("Write the configuration to", about, value=f"{name}.toml", check=self.draft.write)
         self.app.push_screen(prompt, written)
 
     def recolour(self) -> None:

@@ -174,7 +174,7 @@ def test_a_process_that_cannot_be_started_is_a_line(tmp_path: Path) -> None:
     requests = Requests()
 
     async def session() -> str:
-        await asyncio.create_subprocess_exec("true")  # asyncio's own files are open from here on
+        await (await asyncio.create_subprocess_exec("true")).wait()  # asyncio's own files are open from here on
         with no_room_for_files(), pytest.raises(NanochatError, match="cannot be started") as caught:
             await ask("components", "list", "--json")
         return str(caught.value)
@@ -191,7 +191,7 @@ def test_a_window_of_a_command_that_cannot_be_started(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "first")
 
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
-        await asyncio.create_subprocess_exec("true")
+        await (await asyncio.create_subprocess_exec("true")).wait()
         work = Work("Listing", ["runs", "ls"])
         with no_room_for_files():
             app.push_screen(work)

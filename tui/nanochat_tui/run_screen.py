@@ -32,7 +32,9 @@ from nanochat_tui.steering import SteeringScreen
 from nanochat_tui.system.pane import SystemPane
 
 SHOW_SECONDS = 1.0
-"""How often what depends on the clock alone is shown again."""
+"""How often what depends on the clock alone is shown again, and the longest rest between two drawings."""
+DRAWING_SHARE = 0.02
+"""Of a core, that drawing what changed may take."""
 N_SAMPLES = 40
 
 
@@ -51,6 +53,7 @@ class RunScreen(ChartScreen, SteeringScreen):
         self.feed = RunFeed(run)
         self._last_shown: tuple[int, float] = (-1, 0.0)
         """The feed's version, and when it was."""
+        self._to_draw, self._rest_until = False, 0.0
         self._memory, layout = memory, memory.layout
         known = [key.action for key in KEYS if "run" in key.where and key.name != "tab_panels"]
         self._first_tab = layout.tab if f"tab('{layout.tab}')" in known else "charts"
@@ -113,10 +116,20 @@ class RunScreen(ChartScreen, SteeringScreen):
         if self.feed.version != version or time.monotonic() - at >= SHOW_SECONDS:
             self._last_shown = (self.feed.version, time.monotonic())
             self._headings()
-            self._tabs()
             self._remember()
+            self._to_draw = True
+        if self._to_draw and time.monotonic() >= self._rest_until:
+            self._to_draw = False
+            began = time.process_time()
+            self._tabs()
+            self.call_after_refresh(self._drew, began)
         if more:
             self.catch_up(self.look)
+
+    def _drew(self, began: float) -> None:
+        """Drawing takes a small share of a core, for a training may have the same one."""
+        rest = (time.process_time() - began) / DRAWING_SHARE
+        self._rest_until = time.monotonic() + min(rest, SHOW_SECONDS)
 
     def _remember(self) -> None:
         self._memory.remember(
@@ -167,7 +180,7 @@ class RunScreen(ChartScreen, SteeringScreen):
     def _say(self, selector: str, text: Text | str) -> None:
         if self._shown.get(selector) != text:
             self._shown[selector] = text
-            self.query_one(selector, Static).update(text)
+            self.query_one(selector, Static).update(text, layout=False)  # each has one line
 
     def _tabs(self) -> None:
         """The tab that is to be seen."""

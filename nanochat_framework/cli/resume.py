@@ -48,9 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     before = None
     if arguments.detach or arguments.after or arguments.queue:
         target, named = find_to_resume(arguments.run, arguments.runs_dir or default_runs_dir())
-        beside = (
-            arguments.runs_dir or target.path.absolute().parent
-        )  # a run that is named by its path may lie elsewhere
+        # a run that is named by its path may lie elsewhere than others do: it queues where it lies
+        beside = arguments.runs_dir or target.path.absolute().parent
         _, before = take_place(arguments, beside, target.name, lambda: target)
         if arguments.detach:
             wanted = arguments.checkpoint or named

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Footer, Tab, TabbedContent
+from textual.widgets import Footer, Tab, TabbedContent
 
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import read
@@ -25,6 +25,7 @@ from nanochat_tui.charts.widget import Chart
 from nanochat_tui.dialogs import Help
 from nanochat_tui.layout import Memory
 from nanochat_tui.run_screen import RunScreen
+from nanochat_tui.text_table import TextTable
 from tests.small_disk import small_disk
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 
@@ -301,7 +302,7 @@ def test_the_mouse(run: RunDirectory) -> None:
         await until(lambda: "first" in text_of(app) and "second" in text_of(app), pilot.pause)
         rows = text_of(app).splitlines()
         row = next(number for number, line in enumerate(rows) if " first " in line)
-        await pilot.click(DataTable, offset=(3, row - app.screen.query_one(DataTable).region.y))
+        await pilot.click(TextTable, offset=(3, row - app.screen.query_one(TextTable).region.y))
         await until(lambda: isinstance(app.screen, RunScreen) and "⡇" in text_of(app), pilot.pause)
         screen = app.screen
         assert isinstance(screen, RunScreen)

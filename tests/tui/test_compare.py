@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from nanochat_framework.errors import UsageError
 from nanochat_framework.runs.directory import RunDirectory
@@ -27,6 +27,7 @@ from nanochat_tui.compare.texts import last_common_step
 from nanochat_tui.feed import RunFeed
 from nanochat_tui.palette import SIGNS, palette
 from nanochat_tui.run_screen import RunScreen
+from nanochat_tui.text_table import TextTable
 from tests.tui.run_folders import log_steps, make_run, said, text_of, until
 from tests.tui.test_picture import series
 
@@ -156,7 +157,7 @@ def test_what_differs_and_what_is_best(runs: Path) -> None:
         assert "▸ 1.2500" in row and row.count("▸") == 1
         speed = next(line for line in text_of(app).splitlines() if "tokens_per_second" in line)
         assert "▸ 20k" in speed
-        assert screen.query_one("#finals-table", DataTable).has_focus
+        assert screen.query_one("#finals-table", TextTable).has_focus
 
     drive(runs, act)
 

@@ -37,8 +37,8 @@ Screen { background: $background; }
 #heading { height: 1; background: $panel; color: $foreground; text-style: bold; text-overflow: ellipsis; text-wrap: nowrap; }
 #filter { height: 1; border: none; padding: 0 1; background: $surface; }
 #nothing { padding: 1 2; color: $text-muted; }
-DataTable { height: 1fr; background: $background; scrollbar-size-vertical: 1; }
-DataTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
+TextTable { height: 1fr; background: $background; scrollbar-size-vertical: 1; }
+TextTable > .datatable--header { background: $background; color: $text-muted; text-style: none; }
 #figures { height: 1; background: $panel; color: $text-muted; text-overflow: ellipsis; text-wrap: nowrap; }
 ChartGrid { height: 1fr; scrollbar-size-vertical: 1; }
 TabbedContent { height: 1fr; }

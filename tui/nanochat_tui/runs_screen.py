@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.directory import RunDirectory
@@ -28,6 +28,7 @@ from nanochat_tui.palette import SIGNS, STATE_SIGNS, palette, sign
 from nanochat_tui.printable import printable
 from nanochat_tui.requests import Answer
 from nanochat_tui.steering import SteeringScreen
+from nanochat_tui.text_table import TextTable
 from nanochat_tui.watch import FIELDS, RunsWatch
 
 REFRESH_SECONDS = 1.0
@@ -58,7 +59,7 @@ class RunsScreen(SteeringScreen):
         """Heading, filter, table, keys."""
         yield Static(id="heading", markup=False)
         yield Input(self.filter_text, placeholder="lr>0.01 and state=running", id="filter", compact=True)
-        yield DataTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        yield TextTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(id="nothing", markup=False)
         yield KeysFooter()
 
@@ -67,7 +68,7 @@ class RunsScreen(SteeringScreen):
         self.query_one("#filter").display = bool(self.filter_text)
         self.listing.poll()
         self.show_runs()
-        self.set_focus(self.query_one(DataTable))
+        self.set_focus(self.query_one(TextTable))
         self.set_interval(REFRESH_SECONDS, self.look)
 
     def look(self) -> None:
@@ -104,7 +105,7 @@ class RunsScreen(SteeringScreen):
             sort=self._sort.name if self._sort else "", reverse=self._reverse, filter=self.filter_text
         )
         self.marks.forget_others({run.path for run in self.listing.runs})
-        table, runs, wanted = self.query_one(DataTable), self.ordered(), self._wanted()
+        table, runs, wanted = self.query_one(TextTable), self.ordered(), self._wanted()
         name_width = self._name_width(wanted)
         heads = tuple((column.name, column is self._sort, self._reverse, name_width) for column in wanted)
         rows = [(run.path, tuple(self._text(column, run) for column in wanted)) for run in runs]
@@ -154,7 +155,7 @@ class RunsScreen(SteeringScreen):
 
     def _rebuild(
         self,
-        table: DataTable[Text],
+        table: TextTable,
         wanted: list[Column],
         name_width: int,
         rows: list[tuple[str, tuple[str, ...]]],
@@ -204,7 +205,7 @@ class RunsScreen(SteeringScreen):
 
     def selected_path(self) -> str | None:
         """The folder of the run under the cursor."""
-        row = self.query_one(DataTable).cursor_row
+        row = self.query_one(TextTable).cursor_row
         return self._shown[row][0] if 0 <= row < len(self._shown) else None
 
     def target(self) -> RunDirectory | None:
@@ -212,15 +213,15 @@ class RunsScreen(SteeringScreen):
         path = self.selected_path()
         return None if path is None else RunDirectory(Path(path))
 
-    @on(DataTable.RowSelected)
+    @on(TextTable.RowSelected)
     def action_open(self) -> None:
         """Open the run under the cursor."""
         run = self.run_in_hand()
         if run is not None:
             self.dashboard.open_run(run)
 
-    @on(DataTable.HeaderSelected)
-    def _sort_by_header(self, event: DataTable.HeaderSelected) -> None:
+    @on(TextTable.HeaderSelected)
+    def _sort_by_header(self, event: TextTable.HeaderSelected) -> None:
         chosen = next(column for column in COLUMNS if column.name == event.column_key.value)
         self._reverse = chosen is self._sort and not self._reverse
         self._sort = chosen
@@ -228,7 +229,7 @@ class RunsScreen(SteeringScreen):
 
     def action_mark(self) -> None:
         """Mark the run under the cursor, or no longer, and go to the next."""
-        run, table = self.run_in_hand(), self.query_one(DataTable)
+        run, table = self.run_in_hand(), self.query_one(TextTable)
         if run is None:
             return
         try:
@@ -291,14 +292,14 @@ class RunsScreen(SteeringScreen):
             )
             return
         self.query_one("#filter").display = bool(event.value)
-        self.set_focus(self.query_one(DataTable))
+        self.set_focus(self.query_one(TextTable))
 
     def action_back(self) -> None:
         """No filter."""
         field = self.query_one("#filter", Input)
         field.value = ""
         field.display = False
-        self.set_focus(self.query_one(DataTable))
+        self.set_focus(self.query_one(TextTable))
 
     def action_new(self) -> None:
         """Put a training together."""

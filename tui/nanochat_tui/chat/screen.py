@@ -157,7 +157,7 @@ class ChatScreen(DashboardScreen):
     # What is to be seen
 
     def _headings(self) -> None:
-        state, why = self._state
+        state, _ = self._state
         present = self.talk.present
         sign, colour, said = {
             "loading": ("◔", palette().busy, f"loading {time.monotonic() - self._started:.0f} s"),
@@ -173,7 +173,7 @@ class ChatScreen(DashboardScreen):
         self.query_one("#heading", Static).update(heading)
         names = [name for name in self._settings if name in ALWAYS_SHOWN or self._differs(name)]
         shown = "  ".join(f"{name} {written(self._settings[name])}" for name in names)
-        self.query_one("#settings", Static).update(printable(shown) or (why and f"{sign} {why}"))
+        self.query_one("#settings", Static).update(printable(shown))
         self.query_one(Typed).placeholder = {
             "complete": "a text to go on from; nothing: go on from the one above",
             "chat": "a message",

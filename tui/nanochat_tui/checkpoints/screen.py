@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
@@ -32,6 +32,7 @@ from nanochat_tui.formats import progress
 from nanochat_tui.keys import bindings, hint
 from nanochat_tui.palette import sign
 from nanochat_tui.printable import printable
+from nanochat_tui.text_table import TextTable
 from nanochat_tui.work import Work
 
 LOOK_SECONDS = 1.0
@@ -59,14 +60,14 @@ class CheckpointsScreen(DashboardScreen):
     def compose(self) -> ComposeResult:
         """Heading, table, a line on what is being done, keys."""
         yield Static(id="heading", markup=False)
-        yield DataTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
+        yield TextTable(cursor_type="row", zebra_stripes=False, cell_padding=1)
         yield Static(id="nothing", markup=False)
         yield Static(id="doing", markup=False)
         yield KeysFooter()
 
     def on_mount(self) -> None:
         """Begin to look."""
-        self.set_focus(self.query_one(DataTable))
+        self.set_focus(self.query_one(TextTable))
         self.query_one("#nothing").display = False
         self.look()
         self.set_interval(LOOK_SECONDS, self.look)
@@ -117,7 +118,7 @@ class CheckpointsScreen(DashboardScreen):
 
     def _show(self, *, again: bool = False) -> None:
         """Bring the table up to date, cell by cell where it has the same rows and columns."""
-        table = self.query_one(DataTable)
+        table = self.query_one(TextTable)
         lives = summarize(self.run).state in LIVE_STATES
         cells = rows(self.found, self._being_written() if lives else ())
         places = [place for place, column in enumerate(COLUMNS) if self.size.width >= column.least_screen]
@@ -171,7 +172,7 @@ class CheckpointsScreen(DashboardScreen):
 
     def chosen_name(self) -> str | None:
         """The name under the cursor."""
-        row = self.query_one(DataTable).cursor_row
+        row = self.query_one(TextTable).cursor_row
         return list(self._cells)[row] if 0 <= row < len(self._cells) else None
 
     def chosen(self) -> Checkpoint | None:
@@ -302,7 +303,7 @@ class CheckpointsScreen(DashboardScreen):
         if checkpoint is not None:
             open_fork(self, self.run, checkpoint.name)
 
-    @on(DataTable.RowSelected)
+    @on(TextTable.RowSelected)
     def _selected(self) -> None:
         """Enter shows where the checkpoint is, and the whole of what is wrong with it."""
         checkpoint = self.chosen()

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.widgets import DataTable, Static, TabbedContent, TabPane, Tabs
+from textual.widgets import Static, TabbedContent, TabPane, Tabs
 
 from nanochat_framework.errors import NanochatError
 from nanochat_framework.runs.compare import compare
@@ -25,6 +25,7 @@ from nanochat_tui.compare.texts import side_by_side
 from nanochat_tui.feed import RunFeed
 from nanochat_tui.footer import KeysFooter
 from nanochat_tui.keys import bindings
+from nanochat_tui.text_table import TextTable
 
 BUSY_SECONDS = 0.04
 """So long a look may read."""
@@ -67,10 +68,10 @@ class CompareScreen(ChartScreen):
                 yield CompareGrid(View(legend="signs", signs_on_lines=self.app.no_color))
             with TabPane("Configuration", id="differences"):
                 yield Static(id="differences-note", classes="note", markup=False)
-                yield DataTable(id="differences-table", cursor_type="row", zebra_stripes=False, fixed_columns=1)
+                yield TextTable(id="differences-table", cursor_type="row", zebra_stripes=False, fixed_columns=1)
             with TabPane("Metrics", id="finals"):
                 yield Static("▸ the best of a row", id="finals-note", classes="note", markup=False)
-                yield DataTable(id="finals-table", cursor_type="row", zebra_stripes=False, fixed_columns=1)
+                yield TextTable(id="finals-table", cursor_type="row", zebra_stripes=False, fixed_columns=1)
             with TabPane("Samples", id="texts"), VerticalScroll(id="texts-scroll"):
                 yield Static(id="compared-texts", markup=False)
         yield KeysFooter()
@@ -187,8 +188,8 @@ class CompareScreen(ChartScreen):
         self._say(
             "#differences-note", f"{differ} key{'s' * (differ != 1)} differ{'s' * (differ == 1)}; all others are alike"
         )
-        fill(self.query_one("#differences-table", DataTable), self.runs, config_rows(found))
-        fill(self.query_one("#finals-table", DataTable), self.runs, metric_rows(found))
+        fill(self.query_one("#differences-table", TextTable), self.runs, config_rows(found))
+        fill(self.query_one("#finals-table", TextTable), self.runs, metric_rows(found))
 
     def on_resize(self) -> None:
         """Texts beside each other have another width."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.text import Text
-from textual.widgets import DataTable
 
 from nanochat_framework.runs.compare import Comparison, best, shown
 from nanochat_tui.charts.ticks import short
 from nanochat_tui.compare.joint import Compared
 from nanochat_tui.palette import palette
 from nanochat_tui.printable import printable
+from nanochat_tui.text_table import TextTable
 
 LONGEST_CELL = 40
 BEST = "▸"
@@ -47,7 +47,7 @@ def _figure(name: str, value: float | None) -> str:
     return f"{value:,.0f}" if name == "step" else short(value)
 
 
-def fill(table: DataTable[Text], runs: Sequence[Compared], rows: Sequence[Row]) -> None:
+def fill(table: TextTable, runs: Sequence[Compared], rows: Sequence[Row]) -> None:
     """Show rows in a table, cell by cell where it has the same rows already."""
     keys = [name for name, _ in rows]
     if [str(key.value) for key in table.rows] != keys or len(table.columns) != len(runs) + 1:

@@ -1,10 +1,12 @@
-"""No test of the dashboard reads or writes what the person at this machine has set or left."""
+"""The dashboard's tests read nothing that somebody has set or left, and do not hang on how fast the machine is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+
+from tests.tui.at_rest import wait_exactly
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,4 +15,5 @@ def _folders_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
         patch.delenv("NO_COLOR", raising=False)
+        wait_exactly(patch)
         yield

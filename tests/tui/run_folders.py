@@ -92,9 +92,10 @@ def said(app: App[Any]) -> str:
 
 
 async def until(condition: Callable[[], bool], pause: Callable[[], Awaitable[None]]) -> None:
-    """Wait for something; fails after DEADLINE_SECONDS."""
+    """Wait for something, and for what comes with it; fails after DEADLINE_SECONDS."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         await pause()
         await asyncio.sleep(0.02)
+    await pause()

@@ -21,7 +21,7 @@ def processes(model: Path) -> list[Path]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"--requests" in words and any(word.decode().endswith(str(model)) for word in words):
+        if b"--requests" in words and str(model).encode() in words:
             found.append(folder)
     return found
 
@@ -30,7 +30,7 @@ def test_a_talk_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("NANOCHAT_LOAD_PLUGINS", "")
     run = trained_on_text(tmp_path)
-    model = Path("first/checkpoints/final")
+    model = run.checkpoints / "final"
     with Terminal(tmp_path, columns=80, rows=24) as terminal:
         terminal.start("tui", "--runs-dir", str(run.path.parent))
         terminal.wait("✓ finished")

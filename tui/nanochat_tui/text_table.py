@@ -14,9 +14,15 @@ from textual.widgets.data_table import RowKey
 
 
 class TextTable(DataTable[Text]):
-    """A table of texts whose lines are drawn anew whenever its columns were measured."""
+    """A table of texts whose lines are drawn anew when its columns were measured."""
+
+    _widths: tuple[int, ...] = ()
 
     def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
-        super()._update_dimensions(new_rows)
-        self._clear_caches()
-        self.refresh()
+        rows = list(new_rows)
+        super()._update_dimensions(rows)
+        widths = tuple(column.content_width for column in self.columns.values())
+        if rows or widths != self._widths:
+            self._widths = widths
+            self._clear_caches()
+            self.refresh()

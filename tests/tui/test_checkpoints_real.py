@@ -76,8 +76,8 @@ def test_export_evaluate_and_fork(run: RunDirectory, monkeypatch: pytest.MonkeyP
             await until(lambda: isinstance(app.screen, Work), pilot.pause)
             work = app.screen
             assert isinstance(work, Work)
-            await until(lambda: "storing tensors" in text_of(app), pilot.pause)
             await until(lambda: work.done is not None, pilot.pause)
+            assert work.command is not None and any("storing tensors" in line for line in work.command.narration)
             await until(lambda: "codes: all of 7 tensors equal bit for bit" in text_of(app), pilot.pause)
             written = Path("first-final.gguf")
             assert f"({written.stat().st_size:,} bytes)" in text_of(app)

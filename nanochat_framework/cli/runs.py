@@ -25,7 +25,7 @@ examples:
   nanochat runs set first lr_scale=0.5 eval.every=200
   nanochat runs unpause first
   nanochat runs pause first --release      checkpoint and end, so that the device is free
-  nanochat runs stop ../farm/runs/first --timeout 300
+  nanochat runs stop ../other/runs/first --timeout 300
 
 RUN is a name or an alias under --runs-dir (default ./runs, or NANOCHAT_RUNS_DIR), or the path of a run's folder. What is asked
 of a training is written into its folder and done after its present step; the command waits for the answer. docs/runs.md has the

@@ -43,7 +43,8 @@ def test_cells_drawn_before_they_were_measured_are_drawn_again(change: Callable[
             await until(lambda: "schedule.steps" in text_of(app), pilot.pause)
             change(table)
             text_of(app)
-            shown = [str(cell) for cell in table.get_row_at(0)]
-            await until(lambda: text_of(app).splitlines()[1].split() == " ".join(shown).split(), pilot.pause)
+            cells = [str(cell) for cell in table.get_row_at(0)]
+            await pilot.pause()
+            assert text_of(app).splitlines()[1].split() == " ".join(cells).split()
 
     asyncio.run(session())

@@ -12,8 +12,12 @@ from tests.conftest import tiny_dict
 from tests.exporters.models import corpus
 
 
+ENDLESS = 60_000
+"""So many tokens take so long that a text is stopped before its end, even where the one who stops it waits for its turn."""
+
+
 def trained_on_text(folder: Path) -> RunDirectory:
-    """The run `runs/first` of six steps, with two checkpoints and a context of 4,096, and `first.gguf` beside `runs`."""
+    """The run `runs/first` of six steps, with two checkpoints and a context of 65,536, and `first.gguf` beside `runs`."""
     (folder / "text.txt").write_text(corpus())
     data, config = folder / "data", folder / "tiny.toml"
     prepare = [
@@ -28,7 +32,7 @@ def trained_on_text(folder: Path) -> RunDirectory:
     ]
     assert main(["prepare-data", *prepare]) == 0
     source = {"name": "tokens", "path": str(data / "tokens.bin")}
-    changes = {"model__vocab_size": 400, "model__max_seq_len": 4096, "data__source": source}
+    changes = {"model__vocab_size": 400, "model__max_seq_len": 65536, "data__source": source}
     config.write_text(tomli_w.dumps(tiny_dict(**changes, checkpoint={"every": 3, "keep_last": 5})))
     assert main(["train", str(config), "--run", "first", "--runs-dir", str(folder / "runs"), "--quiet"]) == 0
     export = ["--to", "gguf", "--output", str(folder / "first.gguf"), "--runs-dir", str(folder / "runs")]

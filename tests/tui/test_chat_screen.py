@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from nanochat_tui.chat.screen import ChatScreen, Typed
 from nanochat_tui.dialogs import Pick
 from nanochat_tui.forms import Form
 from tests.tui.run_folders import said, text_of, until
-from tests.tui.talked_to import trained_on_text
+from tests.tui.talked_to import ENDLESS, trained_on_text
 
 Act = Callable[[ChatScreen, Pilot[Any]], Awaitable[None]]
 
@@ -75,6 +77,23 @@ async def set_value(screen: ChatScreen, pilot: Pilot[Any], **values: str) -> Non
     for name, value in values.items():
         next(field for field in app.screen.query(Input) if field.name == name).value = value
     await pilot.press("enter")
+
+
+def process_of(screen: ChatScreen) -> int:
+    """The id of the model's process."""
+    command = screen._process._command
+    assert command is not None
+    return command._process.pid
+
+
+@contextmanager
+def held(screen: ChatScreen) -> Iterator[None]:
+    """Let the model come no further meanwhile, however long a busy machine takes to look."""
+    os.kill(process_of(screen), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_of(screen), signal.SIGCONT)
 
 
 def generated(capsys: pytest.CaptureFixture[str], model: Path, prompt: str, *options: str) -> str:
@@ -143,20 +162,22 @@ def test_chat_with_a_file_and_stopping(run: RunDirectory) -> None:
         app = screen.app
         await ready(screen, pilot)
         assert "chat: ChatML" in text_of(app) and "first.gguf" in text_of(app)
-        await set_value(screen, pilot, max_tokens="4000", temperature="0")
+        await set_value(screen, pilot, max_tokens="5", temperature="0")
         await pilot.press("ctrl+t", *"Hi", "ctrl+n", *"you", "enter")
-        await until(lambda: screen.talk.present is not None and screen.talk.present.tokens > 3, pilot.pause)
-        await until(lambda: "tokens" in text_of(app).splitlines()[0], pilot.pause)
-        await until(lambda: all(part in text_of(app) for part in ("you    Hi", "       you", "model  ")), pilot.pause)
-        await pilot.press("x", "enter", "escape")
         await settled(screen, pilot, 1)
-        turn = screen.talk.turns[0]
-        assert turn.given == "Hi\nyou" and turn.remark.endswith("stopped") and turn.tokens < 4000
-        assert isinstance(app.screen, ChatScreen) and screen.query_one(Typed).text == "x", "it was answering"
-        await set_value(screen, pilot, max_tokens="5")
-        await pilot.press("enter")
+        assert all(part in text_of(app) for part in ("you    Hi", "       you", "model  "))
+        assert screen.talk.turns[0].given == "Hi\nyou" and screen.talk.turns[0].tokens <= 5
+
+        await set_value(screen, pilot, max_tokens=str(ENDLESS))
+        await pilot.press("a", "enter")
+        await until(lambda: screen.talk.present is not None and screen.talk.present.tokens > 3, pilot.pause)
+        with held(screen):
+            await until(lambda: "tokens" in text_of(app).splitlines()[0], pilot.pause)
+            await pilot.press("x", "enter", "escape")
         await settled(screen, pilot, 2)
-        assert screen.talk.turns[1].tokens <= 5
+        turn = screen.talk.turns[1]
+        assert turn.remark.endswith("stopped") and turn.tokens < ENDLESS
+        assert isinstance(app.screen, ChatScreen) and screen.query_one(Typed).text == "x", "it was answering"
         await pilot.press("escape")
         await until(lambda: app.screen is not screen, pilot.pause)
 
@@ -210,12 +231,10 @@ def test_a_model_that_dies_says_so(run: RunDirectory) -> None:
     async def act(screen: ChatScreen, pilot: Pilot[Any]) -> None:
         app = screen.app
         await ready(screen, pilot)
-        await set_value(screen, pilot, max_tokens="4000")
+        await set_value(screen, pilot, max_tokens=str(ENDLESS))
         await pilot.press("a", "enter")
         await until(lambda: screen.talk.present is not None and screen.talk.present.tokens > 0, pilot.pause)
-        command = screen._process._command
-        assert command is not None
-        os.kill(command._process.pid, 9)
+        os.kill(process_of(screen), signal.SIGKILL)
         await until(lambda: "✗ failed" in text_of(app) and "it ended with code -9" in text_of(app), pilot.pause)
 
     drive(run, run.checkpoints / "final", act)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tui.sessions.terminal import PATIENCE_SECONDS, Terminal, needs_tmux
-from tests.tui.talked_to import trained_on_text
+from tests.tui.talked_to import ENDLESS, trained_on_text
 
 pytestmark = needs_tmux
 
@@ -41,8 +41,8 @@ def test_a_talk_and_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert len(processes(model)) == 1
         terminal.press("C-s")
         terminal.wait("How text is drawn")
-        terminal.type("4000\r")
-        terminal.wait(lambda screen: "max_tokens 4000" in screen and "How text is drawn" not in screen)
+        terminal.type(f"{ENDLESS}\r")
+        terminal.wait(lambda screen: f"max_tokens {ENDLESS}" in screen and "How text is drawn" not in screen)
         terminal.type("def f\r")  # in one piece: what is typed must be there before it is sent
         terminal.wait(lambda screen: "def f" in screen and "tokens/s" in screen.splitlines()[0])
         terminal.press("Escape")

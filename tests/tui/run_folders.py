@@ -19,7 +19,7 @@ from nanochat_framework.runs.status import StatusFile
 from nanochat_framework.runs.tags import change_tags
 
 DAY = 86400
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
 def make_run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -33,12 +35,33 @@ def test_a_command_is_cancelled_at_once() -> None:
     assert seconds < 30
 
 
-def test_a_cancelled_question_leaves_no_process() -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
+    """The commands that a test starts."""
+    commands: list[Command] = []
+    start = Command.start
+
+    async def noted(arguments: Sequence[str]) -> Command:
+        commands.append(await start(arguments))
+        return commands[-1]
+
+    monkeypatch.setattr(Command, "start", noted)
+    return commands
+
+
+@pytest.mark.parametrize("quits", [False, True], ids=["cancelled", "cancelled once more when the dashboard quits"])
+def test_a_cancelled_question_leaves_no_process(started: list[Command], quits: bool) -> None:
     async def session() -> None:
-        task = asyncio.create_task(ask("components", "optimizers", "--json"))
-        await asyncio.sleep(0.05)
+        task = asyncio.create_task(ask("doctor", "--json"))
+        while not started:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        await asyncio.sleep(0)
+        if not quits:
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
     asyncio.run(session())
+    (command,) = started
+    assert not command.running and not Path(f"/proc/{command._process.pid}").exists()

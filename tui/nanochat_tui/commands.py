@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -102,14 +103,33 @@ class Command:
         return " ".join(lines) or f"it ended with code {self._process.returncode}"
 
     async def cancel(self) -> None:
-        """Interrupt it as Ctrl-C would, and end it if it is still there after `GRACE_SECONDS`."""
+        """Interrupt it as Ctrl-C would, and end it if it is still there after `GRACE_SECONDS`.
+
+        Cancelled itself, as when the dashboard quits, it sees this to its end first: no process is left behind.
+        """
+        cancelled = False
         for number in (signal.SIGINT, signal.SIGKILL):
             if not self.running:
                 break
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._process.wait(), GRACE_SECONDS)
+            cancelled |= await self._ended_within(GRACE_SECONDS)
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _ended_within(self, seconds: float) -> bool:
+        """Wait for its end and that of what it says, but no longer; whether somebody cancelled that."""
+        cancelled, deadline = False, time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(self._process.wait(), left)
+                await asyncio.wait((self._reading,), timeout=max(deadline - time.monotonic(), 0))
+                break
+            except asyncio.TimeoutError:
+                break
+            except asyncio.CancelledError:
+                cancelled = True
+        return cancelled
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from nanochat_framework.plugins import Registry
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -56,3 +57,10 @@ def test_every_extra_and_setting_it_names_is_there() -> None:
     named = re.findall(r"`((?:train|eval|data|checkpoint)\.[a-z_]+)(?: = [^`]*)?`", PAGE)
     assert len(named) > 10
     assert set(named) <= keys
+
+
+def test_the_components_it_lists_are_those_there_are(registry: Registry) -> None:
+    lists = re.findall(r"unknown (\w+) '[^']*'.*? Available: ([\w, ]+)\.", PAGE)
+    assert lists
+    for kind, names in lists:
+        assert names.split(", ") == registry.names(kind)

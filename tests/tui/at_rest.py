@@ -7,7 +7,6 @@ waiting for its turn. Here a dashboard is at rest when no message waits or is be
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -19,8 +18,9 @@ from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-PATIENCE_SECONDS = 2.0
-"""A message may be handled for as long as a command takes; the tests' own conditions wait for those."""
+PATIENCE_PASSES = 1000
+"""Turns of the loop with something to do, two seconds of them where nothing else takes the processor and more where it
+does. A message may be handled for as long as a command takes; the tests' own conditions wait for those."""
 
 QUIET_PASSES = 3
 """Turns of the loop without anything to do: what one message wakes up may only post the next one in its turn."""
@@ -32,11 +32,13 @@ _wait_for_screen = Pilot._wait_for_screen
 
 
 async def at_rest(app: App[Any]) -> None:
-    """Wait until nothing is left to do, but no longer than PATIENCE_SECONDS."""
-    deadline, passes = time.monotonic() + PATIENCE_SECONDS, 0
-    while passes < QUIET_PASSES and time.monotonic() < deadline:
-        passes = 0 if _is_busy(app) else passes + 1
-        await asyncio.sleep(0 if passes else 0.002)
+    """Wait until nothing is left to do, but no longer than PATIENCE_PASSES."""
+    quiet = 0
+    for _ in range(PATIENCE_PASSES):
+        quiet = 0 if _is_busy(app) else quiet + 1
+        if quiet == QUIET_PASSES:
+            return
+        await asyncio.sleep(0 if quiet else 0.002)
 
 
 def _is_busy(app: App[Any]) -> bool:

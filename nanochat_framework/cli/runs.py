@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nanochat_framework.cli.queue_options import add_queue_options
 from nanochat_framework.runs.control import COMMANDS, SETTABLE
 from nanochat_framework.runs.status import STATES
 
@@ -100,6 +101,7 @@ def _keeping(actions: Any) -> None:
     forking.add_argument("--check", action="store_true", help="say what it would be, as JSON, and make nothing")
     forking.add_argument("--prepare", action="store_true", help="make its folder, and do not start it")
     forking.add_argument("--detach", action="store_true", help="start it in the background and return")
+    add_queue_options(forking)
     forking.add_argument("--nproc", type=int, default=1, metavar="N", help="processes on this machine")
     forking.add_argument("--quiet", action="store_true", help="no progress on the terminal")
     tagging = _action(actions, "tag", "give words to a run, or show those that it has")

@@ -6,27 +6,35 @@ import argparse
 import sys
 
 from nanochat_framework.cli.common import load_host, print_json, process_count
+from nanochat_framework.cli.queue_options import take_place
+from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory, check_free
 from nanochat_framework.runs.fork import checked, fork
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the run; start it unless it is only to be prepared."""
+    """Make the run; start it, or let it wait for others, unless it is only to be prepared."""
+    if arguments.prepare and (arguments.after or arguments.queue):
+        raise UsageError("--prepare starts nothing; `nanochat resume` has --after and --queue")
     parent = RunDirectory.find(arguments.runs_dir, arguments.run)
     nproc = process_count(arguments.nproc)
     registry = load_host().registry
     if arguments.check:
         return _check(arguments, parent, registry)
-    made = fork(
-        parent,
-        registry,
-        runs_dir=arguments.runs_dir,
-        name=arguments.new,
-        checkpoint=arguments.checkpoint,
-        overrides=arguments.overrides,
-        argv=sys.argv,
-    )
+
+    def make() -> RunDirectory:
+        return fork(
+            parent,
+            registry,
+            runs_dir=arguments.runs_dir,
+            name=arguments.new,
+            checkpoint=arguments.checkpoint,
+            overrides=arguments.overrides,
+            argv=sys.argv,
+        )
+
+    made, before = take_place(arguments, arguments.runs_dir, None, make)
     if arguments.prepare:
         print(made.name)
         print(f"{made.path}: prepared; `nanochat resume {made.path}` trains it", file=sys.stderr)
@@ -36,8 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     def train() -> int:
         if arguments.detach:
-            return detach(made, ["--nproc", str(nproc)])
-        return resume(str(made.path), None, quiet=arguments.quiet, nproc=nproc)
+            return detach(made, ["--nproc", str(nproc)], before)
+        return resume(str(made.path), None, quiet=arguments.quiet, nproc=nproc, before=before)
 
     return kept_unless_refused(made, train)
 

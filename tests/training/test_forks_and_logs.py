@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nanochat_framework.runs.controller import PendingRequest
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import read
 from nanochat_framework.runs.metrics import read_metrics
-from nanochat_framework.runs.status import liveness, read_status
+from nanochat_framework.runs.status import StatusFile, liveness, read_status
 from tests.conftest import tiny_dict
 
 TIMED = ("time", "attempt", "train/tokens_per_second", "train/data_wait_seconds")
@@ -81,6 +82,25 @@ def test_with_changes(parent: RunDirectory, tmp_path: Path) -> None:
     assert child.info()["overrides"] == ["train.log_every=1", "train.steps=14", "optimizer.0.lr=0.04"]
     shutil.rmtree(child.path)
     assert {path: path.read_bytes() for path in parent.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_fork_waits_for_others(parent: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`child` is held by this test; `second` queues behind it, and trains when it has ended."""
+    child = forked(parent, tmp_path, "--from", "step_00000008", "--prepare")
+    forked(parent, tmp_path, "--prepare", "--queue", code=2)
+    assert capsys.readouterr().err.endswith("--prepare starts nothing; `nanochat resume` has --after and --queue\n")
+    holder = StatusFile(child.status)
+    holder.update(state="paused")
+    forked(parent, tmp_path, "--from", "step_00000008", "--run", "second", "--queue", "--detach")
+    second = RunDirectory(tmp_path / "second")
+    status = read_status(second.status)
+    assert status is not None and (status.state, status.waits_for) == ("queued", ("child",))
+    assert (status.step, status.total_steps) == (8, 12)
+    holder.update(state="finished")
+    deadline = time.monotonic() + LIMIT_S
+    while liveness(read_status(second.status)) != "finished":
+        assert time.monotonic() < deadline, second.train_log.read_text()
+        time.sleep(0.1)
 
 
 def test_prepared_without_torch(parent: RunDirectory, tmp_path: Path) -> None:

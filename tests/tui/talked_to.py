@@ -11,7 +11,6 @@ from nanochat_framework.runs.directory import RunDirectory
 from tests.conftest import tiny_dict
 from tests.exporters.models import corpus
 
-
 ENDLESS = 60_000
 """So many tokens take so long that a text is stopped before its end, even where the one who stops it waits for its turn."""
 

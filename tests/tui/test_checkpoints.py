@@ -262,6 +262,10 @@ def test_settings_of_a_fork_are_checked_by_the_command(run: RunDirectory) -> Non
         await until(lambda: "optimizer.0.lr" in text_of(app).replace("optimizer.0.lr=-1", ""), pilot.pause)
         assert app.screen is form
         assert len(list(run.path.parent.iterdir())) == 1, "nothing was made"
+        assert "--queue" not in form.arguments(form.values())
+        await pilot.press("tab", "tab", "right")
+        assert "‹ when the others have ended ›" in text_of(app)
+        assert form.arguments(form.values())[-1] == "--queue"
         await pilot.press("escape")
         await until(lambda: app.screen is screen, pilot.pause)
 

@@ -125,7 +125,7 @@ class Command:
                 await asyncio.wait_for(self._process.wait(), left)
                 await asyncio.wait((self._reading,), timeout=max(deadline - time.monotonic(), 0))
                 break
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 break
             except asyncio.CancelledError:
                 cancelled = True

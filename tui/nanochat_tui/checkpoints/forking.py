@@ -12,9 +12,12 @@ from nanochat_tui.base_screen import DashboardScreen
 from nanochat_tui.commands import ask
 from nanochat_tui.forms import Field, Form, Values
 
+WHEN = ("at once", "when the others have ended")
+"""When a fork begins: at once, or after the runs that are on this machine now."""
+
 
 class ForkForm(Form):
-    """Checkpoint, settings and name. What the command finds wrong is shown before anything is made."""
+    """Checkpoint, settings, name and when it begins. What the command finds wrong is shown before anything is made."""
 
     def __init__(self, run: RunDirectory, names: tuple[str, ...], chosen: str) -> None:
         self.run = run
@@ -26,6 +29,7 @@ class ForkForm(Form):
                 shown="as it was",
             ),
             Field("name", "Of the new run; empty: the date and the old one", shown=f"date and {run.name}"),
+            Field("begins", "At once, or as the last of the runs that are on this machine now", WHEN[0], WHEN),
         ]
         super().__init__(f"A run that goes on from {run.name}", fields, does="start", check=self._checked)
 
@@ -40,7 +44,8 @@ class ForkForm(Form):
             raise UsageError(f"settings: {error}") from None
         found = ["runs", "fork", str(self.run.path), "--runs-dir", str(self.run.path.parent), "--from", values["from"]]
         found += [word for setting in settings for word in ("--set", setting)]
-        return [*found, *(["--run", values["name"]] if values["name"] else [])]
+        found += ["--run", values["name"]] if values["name"] else []
+        return [*found, *(["--queue"] if values["begins"] == WHEN[1] else [])]
 
 
 def open_fork(screen: DashboardScreen, run: RunDirectory, checkpoint: str | None = None) -> None:

@@ -22,6 +22,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
     """Everything wrong between sections."""
     return [
         *_sequence_fits_model(config, where),
+        *_sources_have_tokens(config, where),
         *_phases_follow_each_other(config, where),
         *_phases_fit_the_data(config, where),
         *_hours_leave_the_steps_open(config, where),
@@ -46,6 +47,17 @@ def _sequence_lengths(config: RunConfig) -> Iterator[tuple[Location, int]]:
     for number, phase in enumerate(config.data.phase):
         if phase.seq_len is not None:
             yield ("data", "phase", number, "seq_len"), phase.seq_len
+
+
+def _sources_have_tokens(config: RunConfig, where: Where) -> Iterator[Problem]:
+    for number, source in enumerate(config.data.all_sources):
+        component = source.component.component
+        if component.traits.get("yields") == "documents":
+            location: Location = (
+                ("data", "sources", number, "name") if config.data.sources else ("data", "source", "name")
+            )
+            message = f"{component.name} has documents, and a training reads tokens; `nanochat prepare-data` makes them"
+            yield _problem(location, message, where)
 
 
 def _phases_follow_each_other(config: RunConfig, where: Where) -> Iterator[Problem]:

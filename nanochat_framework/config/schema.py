@@ -99,6 +99,8 @@ class _Writer:
     def _alternatives(self, kind: str, rule: Schema | None, part: bool) -> Schema:
         tables, bare = [], []
         for component in self.registry.components(kind):
+            if component.traits.get("yields") == "documents":
+                continue  # a source for `prepare-data`; no configuration of a training has it
             table = self._settings(component, part)
             if table is None:
                 continue

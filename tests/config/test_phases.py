@@ -125,6 +125,10 @@ def test_the_plan_is_made_for_the_largest_phase(tiny_config: Callable[..., RunCo
             {"sources": [{**SYNTHETIC, "weigth": 2}]},
             "data.sources.0.weigth: unknown key for source synthetic; did you mean",
         ),
+        (
+            {"sources": [SYNTHETIC, {"name": "text", "paths": ["a.txt"]}], "phase": []},
+            "data.sources.1.name: text has documents, and a training reads tokens",
+        ),
         ({"sources": [{**SYNTHETIC, "weight": -1}]}, "data.sources.0.weight: must be at least 0 (got -1)"),
         ({"sources": [{**SYNTHETIC, "weight": True}]}, "data.sources.0.weight: expected a number (got true)"),
         (

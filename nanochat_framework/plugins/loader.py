@@ -109,7 +109,7 @@ def load_plugins(points: Iterable[EntryPoint] | None = None, *, environ: Mapping
     _commit_strangers(strangers, host.registry)
     for status in host.plugins:
         if status.state != "ok":
-            host.registry.note_unavailable(status.line())
+            host.registry.note_unavailable(status.name, status.line())
         if status.state == "failed" and manager.has_plugin(status.name):  # none of its hooks is called either
             manager.unregister(name=status.name)
     host.registry.freeze()

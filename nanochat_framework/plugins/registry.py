@@ -29,7 +29,7 @@ class Registry:
     def __init__(self) -> None:
         self._components: dict[tuple[str, str], Component] = {}
         self._contested: dict[tuple[str, str], tuple[Component, ...]] = {}
-        self._unavailable: list[str] = []
+        self._unavailable: dict[str, str] = {}
         self._frozen = False
 
     def commit(self, components: Iterable[Component]) -> None:
@@ -46,9 +46,9 @@ class Registry:
         """Record that several strangers claim a name; none of them gets it."""
         self._contested[(kind, name)] = tuple(claimants)
 
-    def note_unavailable(self, line: str) -> None:
-        """Record a plugin that did not load, for the message about an unknown name."""
-        self._unavailable.append(line)
+    def note_unavailable(self, plugin: str, line: str) -> None:
+        """Record a plugin that did not load and a line on it, for the message about an unknown name."""
+        self._unavailable[plugin] = line
 
     def freeze(self) -> None:
         """No more registrations."""
@@ -83,12 +83,12 @@ class Registry:
         vendor, slash, _ = str(name).partition("/")
         stranger = bool(slash) and not any(known.startswith(f"{vendor}/") for _, known in self._components)
         message = f"unknown {kind} {name!r}"
-        if stranger:
+        if stranger and not any(f"{plugin}_".startswith((f"{vendor}_", f"{vendor}-")) for plugin in self._unavailable):
             message += f": no plugin of {vendor!r} is installed"
         message += f"; did you mean {near[0]!r}?" if near and not stranger else "."
         message += f" Available: {', '.join(available) or 'none'}"
         if self._unavailable:
-            message += f". Plugins that are not loaded: {'; '.join(self._unavailable)}"
+            message += f". Plugins that are not loaded: {'; '.join(self._unavailable.values())}"
         return UnknownComponent(message, absent=stranger or (bool(self._unavailable) and not near))
 
 

@@ -30,6 +30,18 @@ def test_a_vendor_of_whom_nothing_is_installed(probe_registry: Registry) -> None
     assert not error.value.absent
 
 
+def test_a_vendor_whose_plugin_failed_is_not_said_to_be_absent() -> None:
+    registry = Registry()
+    registry.note_unavailable("jo_fast", "jo_fast is failed: no kernels")
+    registry.freeze()
+    with pytest.raises(UnknownComponent) as error:
+        registry.get("optimizer", "jo/fast")
+    told = "unknown optimizer 'jo/fast'. Available: none. Plugins that are not loaded: jo_fast is failed: no kernels"
+    assert str(error.value) == told and error.value.absent
+    with pytest.raises(UnknownComponent, match="no plugin of 'joe' is installed"):
+        registry.get("optimizer", "joe/fast")
+
+
 @pytest.mark.parametrize(("others", "code"), [({}, 4), ({"train": {"steps": 0}}, 2)])
 def test_in_a_file_it_is_code_4_unless_more_is_wrong(
     others: dict[str, object], code: int, registry: Registry, tmp_path: Path

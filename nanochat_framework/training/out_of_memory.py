@@ -25,8 +25,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def explained(config: RunConfig, device: str, latest_checkpoint: str | None) -> OutOfMemory:
     """The line: what does not fit, what would, and what is safe."""
     shape, usual = largest_phase(config), (config.train.batch_size, config.data.seq_len)
-    smaller = min(_fitting(config, device) or shape.batch_size // 2, shape.batch_size - 1)
-    more = -(-shape.rows_per_step // max(smaller, 1))
+    most = min(_fitting(config, device) or shape.batch_size // 2, shape.batch_size - 1)
+    smaller, more = as_many(shape.rows_per_step, most)
     if smaller < 1:
         advice = "a shorter data.seq_len or a smaller model (`nanochat plan` shows what takes the memory)"
     elif (shape.batch_size, shape.seq_len) == usual:
@@ -37,6 +37,19 @@ def explained(config: RunConfig, device: str, latest_checkpoint: str | None) -> 
     return OutOfMemory(
         f"out of memory with train.batch_size={shape.batch_size} and data.seq_len={shape.seq_len}; try {advice}; {safe}"
     )
+
+
+def as_many(rows: int, most: int) -> tuple[int, int]:
+    """Micro-batch and how many of them make a step of `rows` sequences, where one has `most` at most.
+
+    Exactly as many, so that the losses stay the same, unless that would take micro-batches of less than half of what fits;
+    then a few more. (0, 0) where nothing fits.
+    """
+    if most < 1:
+        return 0, 0
+    exact = next(size for size in range(most, 0, -1) if rows % size == 0)
+    smaller = exact if 2 * exact >= most else most
+    return smaller, -(-rows // smaller)
 
 
 def _fitting(config: RunConfig, device: str) -> int | None:

@@ -16,7 +16,7 @@ help:
 	@echo "make lint      ruff, mypy, import contracts, presets against their schema"
 	@echo "make docs      the site of the documents, in build/site; a link that leads nowhere fails it"
 	@echo "make env       only the environment, in .venv"
-	@echo "make clean     remove .venv and the demo's output"
+	@echo "make clean     remove .venv, what was built, and the demo's output"
 
 env: .venv/ready
 

@@ -22,7 +22,7 @@ examples:
   nanochat tui --plain --every 30                (lines of text, for screen readers and logs)
   nanochat tui --remote me@big-machine:/data/runs   (over ssh; nanochat is installed there too)
 
-The dashboard reads and writes runs' folders and nothing else: closing it changes no training, and several may watch one run.
+The dashboard knows runs by their folders alone: closing it changes no training, and several may watch one run.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,9 +39,13 @@ def small_tokenizer() -> Tokenizer:
 
 
 def prepare_corpus(folder: Path, n_documents: int | None = None) -> Path:
-    """A data folder of the corpus in many short documents (or the first so many), in the small tokenizer's tokens."""
-    with TemporaryDirectory() as temporary:
-        texts, tokenizer = Path(temporary) / "texts", Path(temporary) / "tokenizer.json"
+    """A data folder of the corpus in many short documents (or the first so many), in the small tokenizer's tokens.
+
+    The same documents are held out each time: that goes by their paths as given.
+    """
+    folder = folder.absolute()
+    with TemporaryDirectory() as temporary, chdir(temporary):
+        texts, tokenizer = Path("texts"), Path("tokenizer.json")
         texts.mkdir()
         for number, part in enumerate(corpus().split("\n\n\n")[:n_documents]):
             (texts / f"{number}.txt").write_text(part)

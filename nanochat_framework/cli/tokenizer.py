@@ -62,10 +62,11 @@ def _train(arguments: argparse.Namespace) -> int:
     from nanochat_framework.data.corpus import Corpus
     from nanochat_framework.data.progress import ProgressFactory
     from nanochat_framework.data.tokenizer_training import Vocabulary, train_tokenizer
-    from nanochat_framework.runs.atomic import write_atomic
+    from nanochat_framework.runs.atomic import refuse_device, write_atomic
 
     wanted = Vocabulary(arguments.vocab_size, arguments.tokenizer_bytes, arguments.seed)
     wanted.check()
+    refuse_device(arguments.output)  # before the training, which takes its time
     progress: ProgressFactory = lambda label, total: Progress(label, total, "MB", scale=1e-6)  # noqa: E731
     source = build_source(arguments, load_host().registry)
     with progress("reading", None) as bar:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,8 +51,9 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write to a temporary name in the same folder, sync, rename, sync the folder.
 
     `sync = False` leaves out the syncs: readers and `kill -9` still never see half a file, a power cut may.
-    Raises DiskFull or OSError; the old file, if there was one, is then as it was.
+    Raises DiskFull or OSError, UsageError where a device or a pipe has the name; what was there before is then as it was.
     """
+    refuse_device(path)
     temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}-{threading.get_ident()}")
     try:
         with temporary.open("wb") as file:
@@ -68,6 +70,20 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = True) -> None:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def refuse_device(path: Path) -> None:
+    """Raise UsageError where a rename would put a file in the place of a device, a pipe or a socket.
+
+    So for a link to one, and for `/dev/stdout`, whatever it leads to: the rename would take the link itself.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        leads_to_descriptor = os.path.islink(path) and os.readlink(path).startswith("/proc/")
+    except OSError:  # nothing there, or what the writing itself will tell about
+        return
+    if leads_to_descriptor or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UsageError(f"{path}: is a device or pipe, no file; name a file")
 
 
 @contextmanager
@@ -109,6 +125,7 @@ def _appearing(path: Path) -> Iterator[Path]:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    refuse_device(path)
     temporary = folder / f".tmp-{path.absolute().name}-{os.getpid()}"
     try:
         yield temporary

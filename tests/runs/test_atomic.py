@@ -103,6 +103,52 @@ def test_what_is_in_the_way_is_said_before_anything_is_written(
         raise AssertionError("the block is not entered")
 
 
+def write_new_file(path: Path) -> None:
+    """As `write_atomic`, by `new_file`."""
+    with new_file(path) as temporary:
+        temporary.write_bytes(b"new")
+
+
+def write_at_once(path: Path) -> None:
+    """`write_atomic`, with the same content."""
+    write_atomic(path, b"new")
+
+
+@pytest.mark.parametrize("write", [write_at_once, write_new_file])
+def test_a_pipe_is_not_replaced_by_a_file_nor_is_a_link_to_one(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(UsageError, match=f"{path}: is a device or pipe, no file; name a file"):
+            write(path)
+    assert pipe.is_fifo() and link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="has no /proc")
+@pytest.mark.parametrize("write", [write_at_once, write_new_file])
+def test_a_link_to_an_open_descriptor_stays_though_a_file_is_behind_it(
+    tmp_path: Path, write: Callable[[Path], None]
+) -> None:
+    link = tmp_path / "stdout"  # as /dev/stdout is one, here of a regular file
+    with (tmp_path / "redirected").open("wb") as file:
+        link.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        with pytest.raises(UsageError, match="is a device or pipe"):
+            write(link)
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("write", [write_at_once, write_new_file])
+def test_links_to_files_and_to_nothing_are_replaced(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    for name, target in (("link", "target"), ("dangling", "nothing")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        write(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == b"new"
+    assert (tmp_path / "target").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "expected"),
     [

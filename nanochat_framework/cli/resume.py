@@ -28,7 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("run", help="name of a run, or the path of its folder")
     parser.add_argument(
-        "--from", dest="checkpoint", metavar="CHECKPOINT", help="a checkpoint of the run (default: newest)"
+        "--from",
+        dest="checkpoint",
+        metavar="CHECKPOINT",
+        help="a checkpoint of the run: a name of `nanochat checkpoints ls`, or a step (default: newest)",
     )
     parser.add_argument("--runs-dir", type=Path, metavar="DIR", help="where runs live (default ./runs)")
     parser.add_argument(
@@ -43,17 +46,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Find the run and go on."""
     from nanochat_framework.cli.common import process_count
     from nanochat_framework.cli.queue_options import take_place
+    from nanochat_framework.runs.checkpoints import whole_checkpoint
     from nanochat_framework.runs.directory import default_runs_dir, find_to_resume
 
     before = None
     if arguments.detach or arguments.after or arguments.queue:
         target, named = find_to_resume(arguments.run, arguments.runs_dir or default_runs_dir())
+        wanted = named if arguments.checkpoint is None else arguments.checkpoint
+        if wanted is not None:
+            whole_checkpoint(target, wanted)  # before anything says that the run waits, or begins
         # a run that is named by its path may lie elsewhere than others do: it queues where it lies
         beside = arguments.runs_dir or target.path.absolute().parent
         _, before = take_place(arguments, beside, target.name, lambda: target)
         if arguments.detach:
-            wanted = arguments.checkpoint or named
-            given = ["--from", wanted] if wanted else []
+            given = [] if wanted is None else ["--from", wanted]
             return detach(target, [*given, "--nproc", str(process_count(arguments.nproc))], before)
     options = {"checkpoint": arguments.checkpoint, "quiet": arguments.quiet, "nproc": arguments.nproc}
     return resume(arguments.run, arguments.runs_dir, **options, before=before)

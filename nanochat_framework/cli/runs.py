@@ -91,7 +91,7 @@ def _viewing(actions: Any) -> None:
 def _keeping(actions: Any) -> None:
     forking = _action(actions, "fork", "a new run that goes on from a checkpoint of another")
     _run_argument(forking)
-    forking.add_argument("--from", dest="checkpoint", metavar="CHECKPOINT", help="which one (default: newest)")
+    forking.add_argument("--from", dest="checkpoint", metavar="CHECKPOINT", help="a name, or a step (default: newest)")
     forking.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="change one key (repeatable)"
     )

@@ -26,14 +26,14 @@ from nanochat_framework.runs.atomic import DiskFull, disk_full_reason, sync_file
 from nanochat_framework.runs.checkpoint_manifest import files_in, problems, recorded_size, recorded_step, seal
 from nanochat_framework.runs.process import is_alive, start_time
 
-__all__ = ["KEEP", "LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "step_name"]
+__all__ = ["KEEP", "LATEST", "SUPERSEDED", "CheckpointStore", "DiskFull", "is_checkpoint_name", "step_name"]
 
 KEEP = "KEEP"
 """Name of the file that protects a checkpoint from pruning."""
 LATEST = "LATEST"
 SUPERSEDED = "superseded"
 """Folder of checkpoints that `rewind` has set aside."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _STEP = re.compile(r"step_(\d{8,})\Z")
 _HIDDEN = re.compile(r"\.(?P<kind>tmp|old|trash)-(?P<name>.+)-(?P<pid>\d+)(?:\.(?P<started>\d+))?\Z")
 _log = logging.getLogger(__name__)
@@ -42,6 +42,11 @@ _log = logging.getLogger(__name__)
 def step_name(step: int) -> str:
     """Folder name of a step's checkpoint."""
     return f"step_{step:08d}"
+
+
+def is_checkpoint_name(text: str) -> bool:
+    """Whether a checkpoint can be called that: never so for a path, so that what is named is in the store."""
+    return bool(_NAME.match(text)) and text not in (LATEST, SUPERSEDED)
 
 
 class CheckpointStore:
@@ -233,8 +238,7 @@ class CheckpointStore:
         self._recovered = True
 
     def _make(self, name: str, fill: Callable[[Path], None]) -> Path:
-        assert _NAME.match(name), name
-        assert name not in (LATEST, SUPERSEDED), name
+        assert is_checkpoint_name(name), name
         self.recover()
         temporary = self._hidden("tmp", name)
         try:

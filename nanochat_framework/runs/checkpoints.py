@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +13,13 @@ from typing import Any
 from nanochat_framework.errors import NanochatError, UsageError
 from nanochat_framework.runs.atomic import system_reason
 from nanochat_framework.runs.checkpoint_manifest import MANIFEST, problems, recorded_size, recorded_step
-from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.checkpoint_store import CheckpointStore, is_checkpoint_name, step_name
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import Record, is_number, plain
 from nanochat_framework.runs.metrics import EVAL_LOSS, read_evaluations
 from nanochat_framework.runs.status import LIVE_STATES, liveness, read_status
 
+_STEP_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 FURTHER_NAMES = ("best", "final")
 """Names beside the steps; each has the files of a step."""
 
@@ -54,7 +57,7 @@ def checkpoints(
     name of each that is looked at. Raises OSError.
     """
     store = CheckpointStore(run.checkpoints)
-    folders = [(folder.name, folder) for _, folder in store.steps()]
+    folders = _named_steps(store)
     folders += [(name, folder) for name in FURTHER_NAMES if (folder := store.path(name)).is_dir()]
     files = {name: _identity(folder) for name, folder in folders}
     scores = {record["step"]: record for record in read_evaluations(run.metrics)} if folders else {}
@@ -82,13 +85,28 @@ def checkpoints(
 def checkpoint_named(run: RunDirectory, text: str) -> str:
     """The name of a checkpoint that is there, by its name or its step. Raises UsageError with the names that there are."""
     store = CheckpointStore(run.checkpoints)
-    name = step_name(int(text)) if text.isdecimal() else text
-    if (run.checkpoints / name / MANIFEST).exists() or name in [folder.name for _, folder in store.steps()]:
-        return name
-    if name in store.being_written():
-        raise UsageError(f"{run.name}: {name} is being written; wait until it is there")
+    name = step_name(int(text)) if _STEP_NUMBER.match(text) else text
+    if is_checkpoint_name(name):
+        further = name in FURTHER_NAMES and store.path(name).is_dir()  # listed, so nameable, if it is damaged too
+        if further or os.path.isfile(store.path(name) / MANIFEST) or name in dict(_named_steps(store)):
+            return name
+        if name in store.being_written():
+            raise UsageError(f"{run.name}: {name} is being written; wait until it is there")
     there = ", ".join(each.name for each in checkpoints(run)) or "none"
     raise UsageError(f"{run.name}: there is no checkpoint {text!r}; there are: {there}")
+
+
+def whole_checkpoint(run: RunDirectory, text: str) -> Path:
+    """The folder of a checkpoint to go on from, by its name or its step; all of it is read.
+
+    Raises UsageError where there is none of that name, or it is not whole.
+    """
+    store = CheckpointStore(run.checkpoints)
+    folder = store.path(checkpoint_named(run, text))
+    wrong = store.verify(folder)
+    if wrong:
+        raise UsageError(f"{folder}: cannot go on from it: {wrong[0]}")
+    return folder
 
 
 def keep(run: RunDirectory, name: str, *, kept: bool = True) -> None:
@@ -117,8 +135,8 @@ def refusal(run: RunDirectory, name: str) -> str | None:
     if name in store.being_written():
         return f"{name} is being written"
     steps = [folder for _, folder in store.steps()]
-    newest = {folder.name for folder in steps[-1:]} | {_newest_whole(steps)}
-    if name in newest or (name in FURTHER_NAMES and not steps):
+    newest = {*steps[-1:], _newest_whole(steps)}
+    if store.path(name) in newest or (name in FURTHER_NAMES and not steps):
         return f"{run.name} is {state} and would go on from {name}"
     return None
 
@@ -146,8 +164,13 @@ def _figure(record: Record, name: str) -> float | None:
     return value if is_number(value) else None
 
 
-def _newest_whole(folders: list[Path]) -> str | None:
-    return next((folder.name for folder in reversed(folders) if not problems(folder, checksums=False)), None)
+def _named_steps(store: CheckpointStore) -> list[tuple[str, Path]]:
+    """(name, folder) of the step checkpoints; the folder of one that is being replaced may have a hidden name."""
+    return [(step_name(step) if folder.name.startswith(".") else folder.name, folder) for step, folder in store.steps()]
+
+
+def _newest_whole(folders: list[Path]) -> Path | None:
+    return next((folder for folder in reversed(folders) if not problems(folder, checksums=False)), None)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

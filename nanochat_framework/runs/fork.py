@@ -19,6 +19,7 @@ from nanochat_framework.errors import ConfigError, Problem, UsageError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.checkpoint_manifest import recorded_step
 from nanochat_framework.runs.checkpoint_store import CheckpointStore, step_name
+from nanochat_framework.runs.checkpoints import whole_checkpoint
 from nanochat_framework.runs.control import settings_at
 from nanochat_framework.runs.directory import RunDirectory
 from nanochat_framework.runs.jsonlines import encode, read
@@ -90,13 +91,12 @@ def checked(
 def _checkpoint(parent: RunDirectory, name: str | None) -> tuple[Path, int]:
     """Folder and step of the checkpoint to go on from. Raises UsageError if it is not whole."""
     store = CheckpointStore(parent.checkpoints)
-    folder = store.latest() if name is None else store.path(name)
+    folder = store.latest() if name is None else whole_checkpoint(parent, name)
     if folder is None:
         raise UsageError(f"{parent.path}: has no whole checkpoint to go on from")
-    wrong = store.verify(folder)
     step = recorded_step(folder)
-    if wrong or step is None:
-        raise UsageError(f"{folder}: cannot go on from it: {wrong[0] if wrong else 'it names no step'}")
+    if step is None:
+        raise UsageError(f"{folder}: cannot go on from it: it names no step")
     return folder, step
 
 

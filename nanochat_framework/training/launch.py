@@ -16,6 +16,7 @@ from nanochat_framework.planning.inventory import describe
 from nanochat_framework.planning.parameters import resting_parameters
 from nanochat_framework.plugins.loader import PluginHost
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
+from nanochat_framework.runs.checkpoints import whole_checkpoint
 from nanochat_framework.runs.directory import RunDirectory, default_runs_dir, find_to_resume
 from nanochat_framework.runs.removal import kept_unless_refused
 from nanochat_framework.runs.status import StatusFile
@@ -52,7 +53,7 @@ def start(
         run = RunDirectory(Path(world.from_main(create)))
 
         def train() -> int:
-            return _train(config, host, run, choose=lambda store: None, world=world, quiet=quiet)
+            return _train(config, host, run, choose=lambda: None, world=world, quiet=quiet)
 
         return kept_unless_refused(run, train) if world.is_main else train()
 
@@ -63,11 +64,15 @@ def go_on(
     """Resume a run from its newest whole checkpoint, or the named one; returns the exit code."""
     run, named = find_to_resume(target, runs_dir or default_runs_dir())
     config = read_resolved(run.config_resolved, registry=host.registry)
-    wanted = checkpoint or named
+    wanted = named if checkpoint is None else checkpoint
     if nproc > 1:
-        return _train_together(run, nproc, ["--from", wanted] if wanted else [], quiet)
+        options = []
+        if wanted is not None:
+            whole_checkpoint(run, wanted)  # a refusal by the processes would count as a failure of the training
+            options = ["--from", wanted]
+        return _train_together(run, nproc, options, quiet)
     with joined_world() as world:
-        return _train(config, host, run, choose=lambda store: _choose(store, wanted), world=world, quiet=quiet)
+        return _train(config, host, run, choose=lambda: _choose(run, wanted), world=world, quiet=quiet)
 
 
 def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bool) -> int:
@@ -81,19 +86,14 @@ def _train_together(run: RunDirectory, nproc: int, options: list[str], quiet: bo
         raise type(error)(f"{error}; `nanochat resume {run.path}` goes on from the newest checkpoint") from None
 
 
-def _choose(store: CheckpointStore, name: str | None) -> Path | None:
+def _choose(run: RunDirectory, name: str | None) -> Path | None:
     """The checkpoint to go on from; None to begin again. Raises UsageError if the named one is not whole."""
-    if name is None:
-        newest = store.latest()
-        begun = (store.root.parent / "events.jsonl").exists()  # not so at the first start in several processes
-        if newest is None and begun:
-            print(f"{store.root.parent}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
-        return newest
-    folder = store.path(name)
-    problems = store.verify(folder)
-    if problems:
-        raise UsageError(f"{folder}: cannot resume from it: {problems[0]}")
-    return folder
+    if name is not None:
+        return whole_checkpoint(run, name)
+    newest = CheckpointStore(run.checkpoints).latest()
+    if newest is None and run.events.exists():  # not so at the first start in several processes
+        print(f"{run.path}: no whole checkpoint yet, starting from the beginning", file=sys.stderr)
+    return newest
 
 
 def _train(
@@ -101,7 +101,7 @@ def _train(
     host: PluginHost,
     run: RunDirectory,
     *,
-    choose: Callable[[CheckpointStore], Path | None],
+    choose: Callable[[], Path | None],
     world: World,
     quiet: bool,
 ) -> int:
@@ -113,7 +113,7 @@ def _train(
             held.enter_context(run.lock())
             StatusFile(run.status).update(state="starting", error=None)
             logs.append(held.enter_context(closing(TrainLog(run.train_log))))
-            chosen = choose(CheckpointStore(run.checkpoints))
+            chosen = choose()
             return None if chosen is None else str(chosen)
 
         checkpoint = world.from_main(begin)

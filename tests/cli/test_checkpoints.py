@@ -95,6 +95,45 @@ def test_keep_and_unkeep(run: RunDirectory, capsys: pytest.CaptureFixture[str]) 
     assert "there is no checkpoint 'nine'; there are: step_00000200" in output(capsys, "keep", run.path, "nine", code=2)
 
 
+def test_a_checkpoint_of_elsewhere_is_no_checkpoint_of_the_run(
+    run: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = RunDirectory.create(
+        tmp_path, "other", sources=[("x.toml", b"")], resolved={}, components_lock=[], overrides=[], argv=[]
+    )
+    elsewhere = CheckpointStore(other.checkpoints).write(
+        step_name(5), lambda folder: (folder / "weights").write_bytes(b"x") and None
+    )
+    CheckpointStore(run.checkpoints).rewind(200)
+    names = ("../../other/checkpoints/step_00000005", str(elsewhere), ".", "..", "", "superseded", "LATEST")
+    for name in (
+        *names,
+        "superseded/step_00000300",
+        "step_00000100/",
+        "\u0661\u0660\u0660",
+        "x" * 5000,
+        "1" * 5000,
+        "a\0b",
+    ):
+        for action in (("keep",), ("rm", "--yes")):
+            said = output(capsys, action[0], run.path, name, *action[1:], code=2)
+            assert "there is no checkpoint" in said and "there are: step_00000100, step_00000200, best" in said
+    assert list(listed(capsys, run)) == [step_name(100), step_name(200), "best"]
+    assert not (elsewhere / "KEEP").exists() and elsewhere.is_dir()
+
+
+def test_one_that_was_being_replaced_has_its_name(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its writer died; the next one that writes gives the folder its name back."""
+    (run.checkpoints / step_name(300)).rename(run.checkpoints / f".old-{step_name(300)}-1")
+    assert list(listed(capsys, run)) == [*map(step_name, (100, 200, 300)), "best"]
+    StatusFile(run.status).update(state="running")  # by this process
+    with run.lock():
+        assert "is running and would go on from" in output(capsys, "rm", run.path, "300", "--yes", code=2)
+    StatusFile(run.status).update(state="finished")
+    output(capsys, "rm", run.path, "300", "--yes")
+    assert list(listed(capsys, run)) == [*map(step_name, (100, 200)), "best"]
+
+
 def test_rm(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--yes removes without asking" in output(capsys, "rm", run.path, "300", code=2)
     output(capsys, "rm", run.path, "300", "best", "--yes")

@@ -86,7 +86,8 @@ def test_with_changes(parent: RunDirectory, tmp_path: Path) -> None:
 
 def test_a_fork_waits_for_others(parent: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`child` is held by this test; `second` queues behind it, and trains when it has ended."""
-    child = forked(parent, tmp_path, "--from", "step_00000008", "--prepare")
+    child = forked(parent, tmp_path, "--from", "8", "--prepare")
+    assert child.info()["parent"] == "parent/step_00000008"
     forked(parent, tmp_path, "--prepare", "--queue", code=2)
     assert capsys.readouterr().err.endswith("--prepare starts nothing; `nanochat resume` has --after and --queue\n")
     holder = StatusFile(child.status)
@@ -122,7 +123,9 @@ def test_prepared_without_torch(parent: RunDirectory, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from", "step_00000099"], "no such checkpoint"),
+        (["--from", "step_00000099"], "no checkpoint 'step_00000099'; there are: step_00000004, "),
+        (["--from", "../../other/checkpoints/final"], "no checkpoint '../../other/checkpoints/final'; there are: "),
+        (["--from", ""], "no checkpoint ''; there are: "),
         (["--from", "step_00000008", "--set", "optimizer.0.momentm=1"], "did you mean 'momentum'"),
         (["--from", "step_00000008", "--set", "train.steps=8"], "train.steps: step_00000008 is at step 8 of 8"),
         (["--from", "step_00000008", "--set", "model.ffn.hidden_dim=64"], "the model has"),

@@ -73,9 +73,10 @@ def test_no_file_of_a_run_stays_open(config: Path, tmp_path: Path, finished: Pat
     assert sorted(os.listdir(OPEN_FILES)) == before
 
 
-def test_resuming_from_any_checkpoint_gives_the_same_run(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["step_00000006", "6"])
+def test_resuming_from_any_checkpoint_gives_the_same_run(finished: Path, tmp_path: Path, named: str) -> None:
     shutil.copytree(finished, tmp_path / "whole")
-    assert main(["resume", "whole", "--from", "step_00000006", "--runs-dir", str(tmp_path), "--quiet"]) == 0
+    assert main(["resume", "whole", "--from", named, "--runs-dir", str(tmp_path), "--quiet"]) == 0
     assert losses(tmp_path / "whole") == losses(finished)
     finals = [run / "checkpoints" / "final" / "model.safetensors" for run in (finished, tmp_path / "whole")]
     assert finals[0].read_bytes() == finals[1].read_bytes()
@@ -149,7 +150,18 @@ def test_a_torn_checkpoint_is_passed_over(finished: Path, tmp_path: Path) -> Non
         (["train", "{config}", "--run", "whole", "--runs-dir", "{runs}"], 2, "nanochat resume "),
         (["train", "{config}", "--run", "a/b", "--runs-dir", "{runs}"], 2, "letters, digits"),
         (["resume", "whol", "--runs-dir", "{runs}"], 2, "did you mean 'whole'"),
-        (["resume", "whole", "--from", "step_1", "--runs-dir", "{runs}"], 2, "step_1"),
+        (
+            ["resume", "whole", "--from", "step_1", "--runs-dir", "{runs}"],
+            2,
+            "no checkpoint 'step_1'; there are: step_",
+        ),
+        (["resume", "whole", "--from", "", "--runs-dir", "{runs}"], 2, "no checkpoint ''; there are: step_"),
+        (["resume", "whole", "--from", "..", "--runs-dir", "{runs}"], 2, "no checkpoint '..'; there are: step_"),
+        (
+            ["resume", "whole", "--from", "{runs}/whole/checkpoints/final", "--runs-dir", "{runs}"],
+            2,
+            "no checkpoint '/",
+        ),
         (["train", "{config}", "--runs-dir", "{tmp}", "--set", "hardware.device=cuda"], 2, "has no cuda"),
         (["train", "{config}", "--runs-dir", "{tmp}", "--data-path", "no.bin", "--dataset", "tokens"], 2, "no.bin"),
         (["train"], 2, "name a configuration"),

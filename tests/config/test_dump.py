@@ -36,7 +36,13 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "source": ("data", "source"),
     "callback": ("callback",),
 }
-COMPONENTS = [component for kind in PLACES for component in REGISTRY.components(kind)]
+COMPONENTS = [
+    component
+    for kind in PLACES
+    for component in REGISTRY.components(kind)
+    if component.traits.get("yields") != "documents"
+]
+"""All that a configuration can name: sources of documents are for `prepare-data`."""
 
 
 def bounds(metadata: list[Any]) -> dict[str, Any]:

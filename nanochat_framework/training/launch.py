@@ -111,9 +111,9 @@ def _train(
 
         def begin() -> str | None:
             held.enter_context(run.lock())
+            chosen = choose()  # before anything is written: a run that is refused here stays as it is
             StatusFile(run.status).update(state="starting", error=None)
             logs.append(held.enter_context(closing(TrainLog(run.train_log))))
-            chosen = choose()
             return None if chosen is None else str(chosen)
 
         checkpoint = world.from_main(begin)

@@ -18,7 +18,7 @@ import tomli_w
 from nanochat_framework.cli import main
 from nanochat_framework.runs.checkpoint_store import CheckpointStore
 from nanochat_framework.runs.metrics import read_metrics
-from nanochat_framework.runs.status import StatusFile, read_status
+from nanochat_framework.runs.status import StatusFile, liveness, read_status
 from tests.conftest import tiny_dict
 
 OPEN_FILES = Path("/proc/self/fd")
@@ -142,6 +142,21 @@ def test_a_torn_checkpoint_is_passed_over(finished: Path, tmp_path: Path) -> Non
     assert main(["resume", "whole", "--from", "step_00000008", "--runs-dir", str(tmp_path), "--quiet"]) == 2
     assert main(["resume", "whole", "--runs-dir", str(tmp_path), "--quiet"]) == 0
     assert losses(tmp_path / "whole") == losses(finished)
+
+
+@pytest.mark.parametrize("how", [[], ["--detach"], ["--nproc", "2"], ["--queue"]], ids=" ".join)
+@pytest.mark.parametrize("checkpoint", ["nope", "step_00000008"])
+def test_a_run_that_cannot_go_on_from_a_checkpoint_stays_as_it_is(
+    finished: Path, tmp_path: Path, checkpoint: str, how: list[str]
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(finished, whole)
+    torn = whole / "checkpoints" / "step_00000008" / "model.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-1] + b"x")
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    assert main(["resume", str(whole), "--from", checkpoint, *how]) == 2
+    assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+    assert liveness(read_status(whole / "status.json")) == "finished"
 
 
 @pytest.mark.parametrize(

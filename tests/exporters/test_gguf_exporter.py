@@ -76,6 +76,26 @@ def test_auto_says_what_it_chose_and_why(
     )
 
 
+@pytest.mark.parametrize(
+    "attention", [{}, {"qk_norm": True, "qk_norm_affine": False}, {"qk_norm": True}], ids=["llama", "qwen3", "gains"]
+)
+@torch.no_grad()
+def test_norms_without_gains_come_back(registry: Registry, tmp_path: Path, attention: dict[str, Any]) -> None:
+    """Stock files have a gain for every norm: ones, which are no tensors of the model. Another value is no such model."""
+    changes = {**SMALL, "norm": {"name": "rms", "affine": False}}
+    model, bundle = build(registry, [], **{**changes, "attention": {**changes["attention"], **attention}})
+    path = tmp_path / "x.gguf"
+    assert "stock llama.cpp" in export(bundle, path).lines[0]
+    again = GgufImporter().load(path, registry)
+    assert compare(bundle, again).exact
+    tokens = random_tokens(2, 20, 608)
+    assert torch.equal(model_from_bundle(again)(tokens), model(tokens))
+    gain = next(t for t in gguf.GGUFReader(path, "r+").tensors if t.name == "blk.0.attn_norm.weight")
+    gain.data[0] = 2.0
+    with pytest.raises(UsageError, match=r"blk\.0\.attn_norm\.weight scales a norm, and the model .* has no such gain"):
+        GgufImporter().load(path, registry)
+
+
 def test_an_architecture_can_be_demanded(registry: Registry, tmp_path: Path) -> None:
     _, llama_model = build(registry, [], **SMALL)
     assert "asked for" in export(llama_model, tmp_path / "x.gguf", architecture="nanochat").lines[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -100,6 +101,10 @@ def _read(file: GgufFile, place: Placement, rebuilt: Rebuilt) -> dict[str, Tenso
     stored, where = file.read(place.file_name), f"{file.path}: {place.file_name}"
     if stored.shape != place.shape:
         raise UsageError(f"{where} is {stored.shape}, the model it describes has {place.shape}")
+    if not place.parts:
+        if not np.all(as_float32(stored) == 1):
+            raise UsageError(f"{where} scales a norm, and the model it describes has no such gain")
+        return {}
     sizes = rebuilt.group_sizes
     if stored.type_name in BLOCK_TYPES and (rebuilt.foreign or all(name in sizes for name in place.names)):
         parts = scatter(place, restore_quantized(stored))

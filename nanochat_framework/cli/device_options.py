@@ -25,6 +25,14 @@ def add_device_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 takes all cores (default)")
 
 
+def check_threads(number: int) -> None:
+    """Raises UsageError for a `--threads` that no process could have."""
+    from nanochat_framework.machine.cpu import MOST_THREADS
+
+    if not 0 <= number <= MOST_THREADS:
+        raise UsageError(f"--threads must be at least 0 and at most {MOST_THREADS}, not {number}")
+
+
 def prepare_device(arguments: argparse.Namespace, registry: Registry) -> torch.device:
     """Set kernels and threads of this process; returns the device. Raises UsageError for one that is not there."""
     import torch
@@ -32,8 +40,7 @@ def prepare_device(arguments: argparse.Namespace, registry: Registry) -> torch.d
     from nanochat_framework.kernels.table import KernelTable, activate
     from nanochat_framework.training.setup import choose_device
 
-    if arguments.threads < 0:
-        raise UsageError(f"--threads must be at least 0, not {arguments.threads}")
+    check_threads(arguments.threads)
     device = choose_device(arguments.device)
     activate(KernelTable(registry))
     if arguments.threads:

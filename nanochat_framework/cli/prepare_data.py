@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nanochat_framework.cli.device_options import check_threads
 from nanochat_framework.cli.document_source import add_source_arguments, build_source
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.validation_fraction <= 0.5:
         raise UsageError(f"--validation-fraction {arguments.validation_fraction} is not between 0 and 0.5")
     Vocabulary(arguments.vocab_size, arguments.tokenizer_bytes, arguments.seed).check()
-    if arguments.threads < 0:
-        raise UsageError(f"--threads {arguments.threads} is negative")
+    check_threads(arguments.threads)
     host = load_host()
     settings = PrepareSettings(
         output=arguments.output,

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{path}: there is no such log")
     tail = LineTail(path)
     tail.skip()
-    for line in [*islice(lines_backwards(path, tail.place), arguments.lines)][::-1]:
+    for line in [*islice(lines_backwards(path, tail.place), min(arguments.lines, sys.maxsize))][::-1]:
         _show(line)
     while arguments.follow:
         lives = _lives(target)  # asked first: what was said before the end is read after it

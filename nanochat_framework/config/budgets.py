@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from nanochat_framework.config.data_section import MOST_AT_A_TIME
 from nanochat_framework.config.derivation import Derivation
 from nanochat_framework.config.phases import steps_reaching
 from nanochat_framework.config.problems import Location
@@ -94,6 +95,9 @@ def _uneven_steps(config: RunConfig) -> Iterator[tuple[Location, str]]:
     total = config.train.batch_tokens
     for number, unit in _units(config) if total else ():
         if not total or not total % unit:
+            if total and total // unit > MOST_AT_A_TIME:
+                message = f"makes {total // unit:,} micro-batches of {unit} tokens, more than {MOST_AT_A_TIME:,}"
+                yield ("train", "batch_tokens"), message
             continue
         owner = "train" if number is None else f"data.phase.{number}"
         nearest = " and ".join(str(n) for n in (total // unit * unit, total // unit * unit + unit) if n)

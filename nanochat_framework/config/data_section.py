@@ -12,6 +12,9 @@ from nanochat_framework.config.selection import Select, Selected
 
 Difficulty = Literal["none", "length", "scores"]
 Weight = Annotated[float, Field(ge=0)]
+MOST_AT_A_TIME = 2**20
+"""Sequences in a micro-batch, and micro-batches in a step: far above all use, and low enough to run out of memory at once
+instead of gathering rows for hours."""
 
 
 class SourceRule(ComponentTable):
@@ -41,10 +44,16 @@ class PhaseSection(StrictModel):
         default=None, gt=0, description="Length of a training sequence, in tokens; data.seq_len if absent."
     )
     batch_size: int | None = Field(
-        default=None, gt=0, description="Most sequences in one micro-batch; train.batch_size if absent."
+        default=None,
+        gt=0,
+        le=MOST_AT_A_TIME,
+        description="Most sequences in one micro-batch; train.batch_size if absent.",
     )
     gradient_accumulation: int | None = Field(
-        default=None, gt=0, description="Micro-batches in one step; train.gradient_accumulation if absent."
+        default=None,
+        gt=0,
+        le=MOST_AT_A_TIME,
+        description="Micro-batches in one step; train.gradient_accumulation if absent.",
     )
     weights: tuple[Weight, ...] = Field(
         default=(), description="Shares of the sources, in their order; their own weights if absent."

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nanochat_framework.config.component import StrictModel
-from nanochat_framework.config.data_section import DataSection
+from nanochat_framework.config.data_section import MOST_AT_A_TIME, DataSection
 from nanochat_framework.config.merge import BUDGETS
 from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenFilterTable
 from nanochat_framework.config.selection import Select, Selected
+from nanochat_framework.machine.cpu import MOST_THREADS
 
 """Keys of `[train]` of which one says how long to train."""
 OPEN_END = 10**9
@@ -47,10 +48,13 @@ class TrainSection(Section):
         default=None,
         description="Run, checkpoint folder or model file whose weights training begins with; absent: random ones.",
     )
-    batch_size: int = Field(default=8, gt=0, description="Most sequences in one micro-batch on one device.")
+    batch_size: int = Field(
+        default=8, gt=0, le=MOST_AT_A_TIME, description="Most sequences in one micro-batch on one device."
+    )
     gradient_accumulation: int = Field(
         default=1,
         gt=0,
+        le=MOST_AT_A_TIME,
         description="Micro-batches of batch_size sequences in one optimizer step; several devices share them out.",
     )
     batch_tokens: int | None = Field(
@@ -173,7 +177,7 @@ class HardwareSection(Section):
     """`[hardware]`: where it runs."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="Device to train on.")
-    threads: int = Field(default=0, ge=0, description="CPU threads; 0 takes all cores.")
+    threads: int = Field(default=0, ge=0, le=MOST_THREADS, description="CPU threads; 0 takes all cores.")
     peak_tflops: float = Field(
         default=0.0,
         ge=0,

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path("/")
+MOST_THREADS = 4096
+"""More than any machine has cores; beyond it an operating system makes no threads, and torch takes no such number."""
 
 
 @cache

@@ -165,6 +165,10 @@ def test_the_nearest_values_that_are_offered_work(total: int, batch: int, seq_le
             "takes 3,672,320,000,000 steps",
         ),
         (["train.tokens=" + "9" * 40], "train.tokens: must be at most"),
+        (
+            ["train.batch_tokens=268435456000"],
+            "train.batch_tokens: makes 131,072,000 micro-batches of 2048 tokens, more than 1,048,576",
+        ),
     ],
 )
 def test_budgets_that_cannot_be(overrides: list[str], message: str) -> None:

@@ -122,6 +122,25 @@ def test_a_name_where_a_table_is_meant(tmp_path: Path, setting: str, message: st
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.batch_size=9223372036854775808", "train.batch_size: must be at most 1048576 (got 9223372036854775808)"),
+        ("train.gradient_accumulation=1048577", "train.gradient_accumulation: must be at most 1048576 (got 1048577)"),
+        ("data.phase=[{until=0.5,batch_size=1048577}]", "data.phase.0.batch_size: must be at most 1048576"),
+        (
+            "data.phase=[{until=0.5,gradient_accumulation=1048577}]",
+            "data.phase.0.gradient_accumulation: must be at most 1048576",
+        ),
+        ("hardware.threads=99999999999999999999", "hardware.threads: must be at most 4096"),
+        ("train.steps=1000000001", "train.steps: must be at most 1000000000 (got 1000000001)"),
+    ],
+)
+def test_numbers_beyond_all_use(tmp_path: Path, setting: str, message: str) -> None:
+    (found,) = problems(tmp_path, TINY, setting)
+    assert message in found
+
+
 def test_a_wrong_member_is_the_only_complaint_about_an_array(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, TINY, 'optimizer=[{match="*", name="lion", lr=-1}]')
     assert "lr: must be at least 0 (got -1)" in found

@@ -82,6 +82,7 @@ def test_one_document_gives_its_end(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--source", "python_stdlib", "--vocab-size", "200"], "below 289"),
         (["--source", "python_stdlib", "--validation-fraction", "2"], "between 0 and 0.5"),
         (["--source", "python_stdlib", "--tokenizer-bytes", "10"], "below 1000000"),
+        (["--source", "python_stdlib", "--threads", "9" * 20], "--threads must be at least 0 and at most 4096"),
     ],
 )
 def test_bad_requests_are_one_line(

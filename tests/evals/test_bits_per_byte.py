@@ -100,6 +100,7 @@ def test_options_of_the_command(place: Path, capsys: pytest.CaptureFixture[str])
     assert record["unit"] == "bits/byte" and set(record["baselines"]) == {"gzip -9", "xz -9e"}
     for options, expected in (
         (["--threads", "-1"], "--threads must be at least 0"),
+        (["--threads", "9" * 20], f"--threads must be at least 0 and at most 4096, not {'9' * 20}"),
         (["--tasks", "x"], "--tasks: "),
         (["--tasks", ","], "--tasks ',': name one or more of: bpb"),
     ):

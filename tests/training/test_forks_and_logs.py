@@ -195,6 +195,8 @@ def test_logs(parent: RunDirectory, capsys: pytest.CaptureFixture[str], tmp_path
     lines = parent.train_log.read_text().splitlines()
     assert main(["runs", "logs", str(parent.path), "-n", "3"]) == 0
     assert capsys.readouterr().out.splitlines() == lines[-3:]
+    assert main(["runs", "logs", str(parent.path), "-n", "9223372036854775808"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines, "all there are"
     assert main(["runs", "logs", str(parent.path), "--follow", "--lines", "1"]) == 0, "it has ended"
     captured = capsys.readouterr()
     assert captured.out.splitlines() == lines[-1:]

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import PurePath
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nanochat_framework.config.component import ComponentConfig
+
+_OWN_ENDINGS = (".json", ".jsonl", ".log", ".toml", ".safetensors")
+
+
+def _not_the_runs_own(name: str) -> str:
+    """A name in the run's folder that is none of what the training keeps there. Raises ValueError."""
+    path = PurePath(name)
+    if "checkpoints" in path.parts or path.name.startswith(".") or path.name.lower().endswith(_OWN_ENDINGS):
+        raise ValueError(f"{name!r} is for what the run keeps itself; choose another name")
+    return name
+
+
+OutputName = Annotated[str, AfterValidator(_not_the_runs_own)]
 
 
 class TensorBoardConfig(ComponentConfig):
     """`name = "tensorboard"`: event files."""
 
-    folder: str = Field(
+    folder: OutputName = Field(
         default="tensorboard",
         min_length=1,
         description="Folder of the event files; relative to the run's folder.",
@@ -34,4 +48,4 @@ class WandbConfig(ComponentConfig):
 class CsvConfig(ComponentConfig):
     """`name = "csv"`: one table."""
 
-    file: str = Field(default="metrics.csv", min_length=1, description="The file; relative to the run's folder.")
+    file: OutputName = Field(default="metrics.csv", min_length=1, description="The file; relative to the run's folder.")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nanochat_framework.contracts.tracker import TrackedRun
 from nanochat_framework.runs.events import begin_attempt
 from nanochat_framework.runs.metrics import MetricsLog, read_metrics
-from nanochat_trackers.config import CsvConfig
+from nanochat_trackers.config import CsvConfig, TensorBoardConfig
 from nanochat_trackers.csv_file import CsvTracker, build_csv
 
 NAMES = ["train/loss", "eval/loss", 'odd,"name"', "train/grad_norm"]
@@ -70,3 +70,18 @@ def test_a_table_begun_late_has_the_whole_history(tmp_path: Path) -> None:
     _, tracker = attempt(tmp_path, 6)
     tracker.close()
     assert [row["step"] for row in table(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["run.json", "STATUS.JSON", "metrics.jsonl", "config.source.toml", "checkpoints", "checkpoints/a.csv", ".lock"],
+)
+def test_what_the_run_keeps_itself_is_refused(name: str) -> None:
+    for build in (lambda: CsvConfig(file=name), lambda: TensorBoardConfig(folder=name)):
+        with pytest.raises(ValidationError, match="is for what the run keeps itself; choose another name"):
+            build()
+
+
+def test_other_names_are_taken() -> None:
+    names = ["table.csv", "../all.csv", "out/x.tsv"]
+    assert [CsvConfig(file=name).file for name in names] == names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -93,7 +94,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises UsageError where a file cannot be written there, DiskFull, and whatever the block raises; what was there before is
     then as it was.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # False, not an error, for a name that is too long: the writing tells
         raise UsageError(f"{path}: is a directory; give a file name")
     with _appearing(path) as temporary:
         yield temporary
@@ -107,9 +108,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises UsageError where there is a file, a folder with something in it, or no way to write, DiskFull, and whatever the
     block raises; nothing is left behind then.
     """
-    if path.is_dir() and any(path.iterdir()):
+    if os.path.isdir(path) and any(path.iterdir()):
         raise UsageError(f"{path}: is a folder with files in it; name a new one, or remove it")
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise UsageError(f"{path}: is a file; name a folder")
     with _appearing(path) as temporary:
         temporary.mkdir()
@@ -123,7 +124,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 def _appearing(path: Path) -> Iterator[Path]:
     """A name beside `path` that becomes it. Raises UsageError or DiskFull for what the system says no to."""
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
     refuse_device(path)
     temporary = folder / f".tmp-{path.absolute().name}-{os.getpid()}"
@@ -139,10 +140,11 @@ def _appearing(path: Path) -> Iterator[Path]:
             raise DiskFull(f"{path}: cannot be written: {reason}") from error
         raise UsageError(f"{path}: cannot be written ({reason})") from None
     finally:
-        if temporary.is_dir():
+        if os.path.isdir(temporary):
             shutil.rmtree(temporary, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the error that is on its way tells more
+                temporary.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

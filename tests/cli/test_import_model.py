@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from nanochat_framework.contracts.exporter import ModelBundle
 from nanochat_framework.inference.bundle import bundle_from, model_from_bundle
 from nanochat_framework.inference.comparison import compare
 from nanochat_framework.plugins import Registry
+from nanochat_framework.runs.checkpoint_manifest import problems, recorded_step
 from tests.exporters.gguf_files import rewrite, without_our_keys
 from tests.exporters.models import TERNARY, VOCAB_SIZE, build, float_twin, model_table, small_tokenizer
 from tests.laws.combinations import random_tokens
@@ -133,6 +137,21 @@ def test_a_chat_template_outlives_further_training(registry: Registry) -> None:
     assert (again.metadata["step"], again.metadata["chat_template"]) == (2, template)
 
 
+@pytest.mark.parametrize(
+    "name", ["my model", "é", ".hid", "LATEST", "superseded", "-x", 'a"b\nc', "step_00000007", "x" * 200]
+)
+def test_a_folder_may_have_any_name(registry: Registry, name: str) -> None:
+    """Also one that no checkpoint of a run could have, or only one of another step; nothing else appears."""
+    bundle = foreign_file(registry, "llama", tokenizer=False)
+    before = {*os.listdir(), name}
+    assert main(["import", "foreign.gguf", f"--output={name}"]) == 0
+    assert {*os.listdir()} == before
+    assert sorted(os.listdir(name)) == ["manifest.json", "meta.json", "model.safetensors", "model.toml"]
+    assert problems(Path(name)) == [] and recorded_step(Path(name)) == 0
+    assert tomllib.loads((Path(name) / "model.toml").read_text("utf-8"))["train"]["init_from"] == os.path.abspath(name)
+    assert compare(bundle, bundle_from(Path(name).absolute(), registry)).exact
+
+
 def test_codes_become_the_numbers_they_stand_for(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     _, bundle = build(registry, TERNARY)
     GgufExporter(GgufConfig()).export(bundle, Path("ternary.gguf"))
@@ -148,7 +167,11 @@ def test_codes_become_the_numbers_they_stand_for(registry: Registry, capsys: pyt
     [
         (["none.gguf", "--output", "taken"], "no model 'none.gguf'"),
         (["foreign.gguf", "--output", "foreign.gguf"], "exists already"),
-        (["foreign.gguf", "--output", "no/where"], "the folder no does not exist"),
+        (["foreign.gguf", "--output", "no/where"], "--output no/where: the folder no does not exist"),
+        (["foreign.gguf", "--output", "x" * 300], f"--output {'x' * 300}: cannot be written (file name too long)"),
+        (["foreign.gguf", "--output", "x" * 250], f"--output {'x' * 250}: cannot be written (file name too long)"),
+        (["foreign.gguf", "--output", "\udcff"], "--output '\\udcff': model.toml cannot name it; use a name in UTF-8"),
+        (["foreign.gguf", "--output", "link"], "--output link: exists already"),
         (["foreign.gguf", "--output", "taken", "--max-seq-len", "257"], "--max-seq-len 257: the model's own is 256"),
         (["foreign.gguf", "--output", "taken", "--option", "a=1"], "--option a: Extra inputs are not permitted"),
         (["foreign.gguf"], "--output"),
@@ -156,9 +179,27 @@ def test_codes_become_the_numbers_they_stand_for(registry: Registry, capsys: pyt
 )
 def test_refusals(registry: Registry, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str) -> None:
     foreign_file(registry, "llama")
+    Path("link").symlink_to("nowhere")
+    before = sorted(os.listdir())
     capsys.readouterr()
     assert main(["import", *arguments]) == 2
-    assert expected in capsys.readouterr().err and not Path("taken").exists()
+    assert expected in capsys.readouterr().err and sorted(os.listdir()) == before
+
+
+def test_a_folder_that_cannot_be_written(
+    registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is named that was asked for, not the one that would have become it."""
+    foreign_file(registry, "llama", tokenizer=False)
+    before = sorted(os.listdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", ".tmp-taken-1")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert main(["import", "foreign.gguf", "--output", "taken"]) == 2
+    assert capsys.readouterr().err == "error: --output taken: cannot be written (permission denied)\n"
+    assert sorted(os.listdir()) == before
 
 
 @pytest.mark.parametrize(

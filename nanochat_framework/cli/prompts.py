@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat_framework.errors import UsageError
+from nanochat_framework.machine.reading import read_named
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def read_prompts(given: Sequence[str], file: Path | None) -> list[Prompt]:
 def _from_file(path: Path) -> list[Prompt]:
     """A prompt a line, empty lines passed over. A line of a .jsonl file is a JSON string, or an object with "prompt"."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_named(path).splitlines()
     except OSError as error:
         raise UsageError(f"--prompts-file {path}: {error.strerror}") from None
     places = [(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]

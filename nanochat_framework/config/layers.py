@@ -15,6 +15,7 @@ from nanochat_framework.config.merge import copied, merge
 from nanochat_framework.config.presets import find_config, preset_name
 from nanochat_framework.config.toml_text import toml_sections
 from nanochat_framework.errors import ConfigError, Problem, UsageError
+from nanochat_framework.machine.reading import read_named
 
 EXTENDS = "extends"
 """The key at the top of a file that names the file below it."""
@@ -132,7 +133,7 @@ def _find_below(layers: Sequence[Layer], below: Any) -> tuple[Path, str | None]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_named(path)
     except IsADirectoryError:
         raise UsageError(f"{path}: is a folder, not a TOML file") from None
     except OSError as error:

@@ -22,6 +22,7 @@ from nanochat_framework.data.encoders import Encoder, default_encoder
 from nanochat_framework.data.tokenizer_file import is_ours, read_vocabulary, train_definition
 from nanochat_framework.data.vocabulary import SPELLED
 from nanochat_framework.errors import UsageError
+from nanochat_framework.machine.reading import read_named
 
 
 class Tokenizer:
@@ -54,7 +55,7 @@ class Tokenizer:
     def load(cls, path: Path | str) -> Tokenizer:
         """Read a `tokenizer.json`. Raises UsageError if it cannot be read or used."""
         try:
-            definition = json.loads(Path(path).read_text(encoding="utf-8"))
+            definition = json.loads(read_named(Path(path)).decode("utf-8"))
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file") from None
         except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from nanochat_framework.data.progress import ProgressFactory
 from nanochat_framework.data.special_tokens import SMALLEST_VOCABULARY
 from nanochat_framework.data.split import drawn
 from nanochat_framework.data.tokenizer import Tokenizer
+from nanochat_framework.data.tokenizer_file import LARGEST_VOCABULARY
 from nanochat_framework.errors import UsageError
 
 SMALLEST_SAMPLE = 1_000_000
@@ -32,6 +33,8 @@ class Vocabulary:
             raise UsageError(
                 f"--vocab-size {self.vocab_size} is below {SMALLEST_VOCABULARY} (special tokens and bytes)"
             )
+        if self.vocab_size > LARGEST_VOCABULARY:
+            raise UsageError(f"--vocab-size {self.vocab_size} is above {LARGEST_VOCABULARY}, which is beyond all use")
         if self.most_bytes < SMALLEST_SAMPLE:
             raise UsageError(f"--tokenizer-bytes {self.most_bytes} is below {SMALLEST_SAMPLE}; a vocabulary needs text")
 

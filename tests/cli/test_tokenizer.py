@@ -132,6 +132,7 @@ def test_a_tokenizer_that_loses_bytes_is_found_out(
         (["eval", "{tokenizer}", "--text", "nowhere.txt"], "nowhere.txt: No such file"),
         (["train", "--output", "{here}/t.json"], "name what to prepare"),
         (["train", "--source", "python_stdlib", "--vocab-size", "5", "--output", "{here}/t.json"], "below 289"),
+        (["train", "--text", "nowhere.txt", "--vocab-size", "1048577", "--output", "{here}/t.json"], "above 1048576"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -71,6 +71,15 @@ def test_one_document_gives_its_end(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert both[1].startswith(b"Paragraph")
 
 
+def test_a_vocabulary_too_large_is_refused_before_a_text_is_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["prepare-data", "--text", "nowhere", "--vocab-size", "1048577", "--output", str(output)]) == 2
+    assert capsys.readouterr().err == "error: --vocab-size 1048577 is above 1048576, which is beyond all use\n"
+    assert not output.exists(), "what was begun there would be dropped"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -58,6 +58,8 @@ class TokenStore:
         has no row for. A bare file (no data.json) is taken as it is, with a warning on stderr.
         """
         path = Path(path)
+        if path.is_dir():
+            raise UsageError(_is_a_folder(path))
         if not path.is_file():
             raise UsageError(f"{path}: no such token file; `nanochat prepare-data --output {path.parent}` makes one")
         size = path.stat().st_size
@@ -96,6 +98,13 @@ class TokenStore:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def _is_a_folder(path: Path) -> str:
+    file = path / "tokens.bin"
+    if file.is_file():
+        return f"{path}: is a folder; did you mean {file}?"
+    return f"{path}: is a folder, and has no tokens.bin; `nanochat prepare-data --output {path}` makes one"
 
 
 def _beside(path: Path, what: str, dtype: np.dtype[Any]) -> np.ndarray | None:

@@ -63,6 +63,16 @@ def test_damage_is_refused(data: Path, damage: Callable[[Path], object], message
     assert "\n" not in str(error.value)
 
 
+def test_a_folder_is_no_token_file(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        TokenStore.open(data)
+    assert str(error.value) == f"{data}: is a folder; did you mean {data / 'tokens.bin'}?"
+    with pytest.raises(
+        UsageError, match=rf"is a folder, and has no tokens.bin; `nanochat prepare-data --output {tmp_path}` "
+    ):
+        TokenStore.open(tmp_path)
+
+
 def test_large_files_are_checked_whole_on_request(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_store, "FULL_CHECK_BYTES", 0)
     content = (data / "tokens.bin").read_bytes()

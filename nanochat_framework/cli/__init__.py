@@ -62,6 +62,7 @@ configuration, 3 stopped on request, 4 plugin missing.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code and never shows a person a traceback for a mistake of theirs."""
+    _open_what_is_closed()
     with contextlib.suppress(AttributeError):  # a console that cannot show a character shows its code
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
@@ -83,6 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error)
 
 
+def _open_what_is_closed() -> None:
+    """Let a standard stream that was closed (`nanochat ... >&-`) lead nowhere, and its number to no file opened later."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                number = -1  # somebody else's file by now
+            file = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(file, mode, encoding="utf-8", closefd=file != number))
+
+
 def _report(error: Exception) -> int:
     """Say on stderr what went wrong; the exit code."""
     if isinstance(error, NanochatError):
@@ -97,8 +109,9 @@ def _report(error: Exception) -> int:
         prefix, code = "internal error: ", 1
         what = " ".join(f"{type(error).__name__}: {error}".split())
         lines = [f"{what} (set NANOCHAT_TRACEBACK=1 for the traceback; please report it)"]
-    for line in lines:
-        print(prefix + line, file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody can be told where stderr takes nothing; the code says it
+        for line in lines:
+            print(prefix + line, file=sys.stderr)
     _drop_unwritable()
     return code
 

@@ -48,13 +48,15 @@ class RequestLines:
 
     def _read(self) -> None:
         number = 0
-        for line in _lines(sys.stdin.fileno()):
-            if _is_stop(line):
-                self._stopped_before = number
-            elif line.strip():
-                self._queue.put((number, line))
-                number += 1
-        self._queue.put(None)
+        try:
+            for line in _lines(sys.stdin.fileno()):
+                if _is_stop(line):
+                    self._stopped_before = number
+                elif line.strip():
+                    self._queue.put((number, line))
+                    number += 1
+        finally:  # whatever ends the reading, nobody waits for more
+            self._queue.put(None)
 
 
 def _lines(file: int) -> Iterator[bytes]:

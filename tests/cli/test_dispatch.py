@@ -149,6 +149,33 @@ def test_a_full_disk_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 
+@pytest.mark.parametrize(
+    ("command", "closed", "expected"),
+    [
+        ("config show tiny-cpu", ">&-", (0, "", "")),
+        ("runs --help", ">&-", (0, "", "")),
+        ("runs show nope", ">&-", (2, "", "error: no run 'nope' in runs, and no run at all\n")),
+        ("runs show nope", "2>&-", (2, "", "")),
+        ("runs rm nope", "<&-", (2, "", "error: no run 'nope' in runs, and no run at all\n")),
+        ("runs show nope", "<&- >&- 2>&-", (2, "", "")),
+    ],
+)
+def test_streams_that_are_closed(command: str, closed: str, expected: tuple[int, str, str], tmp_path: Path) -> None:
+    """They lead nowhere; a file that is opened instead of them would get what was meant for them."""
+    script = f'"$0" -m nanochat_framework {command} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_error_that_nobody_can_be_told_has_its_code(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*NANOCHAT, "runs", "show", "nope"], stdout=full, stderr=full, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+
+
 def test_a_terminal_of_another_encoding_shows_codes() -> None:
     done = run("components", "show", "optimizer", "muon", PYTHONIOENCODING="ascii")
     assert done.returncode == 0

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,9 +75,11 @@ def resolve_earlier_flags(arguments: argparse.Namespace) -> EarlierFlags:
         return EarlierFlags("", (), folder.parent if folder else None, None, None, checkpoint_of(arguments.resume))
     config = _configuration(arguments)
     _refuse_contradictions(arguments)
+    overrides = tuple(_overrides(arguments))
+    _refuse_saying_twice(overrides, arguments.overrides)
     return EarlierFlags(
         config=config,
-        overrides=tuple(_overrides(arguments)),
+        overrides=overrides,
         runs_dir=folder.parent if folder else None,
         run=folder.name if folder else None,
         epochs=arguments.epochs,
@@ -159,6 +161,20 @@ def _refuse_contradictions(arguments: argparse.Namespace) -> None:
         raise UsageError("--data-path is for --dataset tokens; synthetic data comes from no file")
     if arguments.dataset == "tokens" and arguments.n_samples is not None:
         raise UsageError("--n-samples is for --dataset synthetic; how many tokens there are is up to the file")
+
+
+def _refuse_saying_twice(flags: Sequence[Override], settings: Sequence[str]) -> None:
+    """Raise UsageError where a `--set` names the key of a flag: one of them would be dropped without a word."""
+    from nanochat_framework.config.overrides import Override, parse_override
+
+    by_key = {flag.path: flag for flag in flags}
+    for text in settings:
+        setting = parse_override(text)
+        if (
+            isinstance(setting, Override) and setting.path in by_key
+        ):  # what is no setting is told about when it is applied
+            flag = by_key[setting.path]
+            raise UsageError(f"{flag.where} and {setting.where} say the same key; give one")
 
 
 def _tell_what_resume_leaves_out(arguments: argparse.Namespace) -> None:

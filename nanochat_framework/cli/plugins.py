@@ -116,7 +116,8 @@ def _new(arguments: argparse.Namespace) -> int:
     """Write the distribution, and say what comes next."""
     from nanochat_framework.plugins.scaffold import NewPlugin
 
-    plugin = NewPlugin(arguments.kind, arguments.vendor or _login_name(), arguments.name)
+    vendor = _login_name() if arguments.vendor is None else arguments.vendor
+    plugin = NewPlugin(arguments.kind, vendor, arguments.name)
     files = plugin.write(arguments.output)
     folder = arguments.output / plugin.distribution
     print(folder)

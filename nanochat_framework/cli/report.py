@@ -92,6 +92,8 @@ def _targets(output: str | None, formats: str | None, run: Path) -> dict[str, Pa
             raise UsageError(f"--format {name}: no such format; there are: {', '.join(_SUFFIXES)}")
     if wanted == []:
         raise UsageError(f"--format: name one of {', '.join(_SUFFIXES)}")
+    if output == "":
+        raise UsageError("--output: is empty; name a folder or a file, or leave it out for the run's folder")
     if output == "-":
         if wanted is None or len(wanted) != 1:
             raise UsageError("--output -: stdout takes one format; add --format html or --format markdown")

@@ -32,9 +32,9 @@ def _tag(arguments: argparse.Namespace) -> int:
 
 def _alias(arguments: argparse.Namespace) -> int:
     target = RunDirectory.find(arguments.runs_dir, arguments.run)
-    if arguments.remove and arguments.alias:
+    if arguments.remove and arguments.alias is not None:
         raise UsageError("--remove takes the alias away; give no other one with it")
-    if arguments.remove or arguments.alias:
+    if arguments.remove or arguments.alias is not None:
         set_alias(target, arguments.alias)
     if arguments.json:
         print_json(target.alias)

@@ -117,6 +117,11 @@ def test_the_flags_that_no_example_uses(registry: Registry) -> None:
     assert config("tiny-cpu --data-path 'a \"b\" é.bin'", registry).data.source.config.path == 'a "b" é.bin'
 
 
+def test_flags_and_settings_of_other_keys_go_together() -> None:
+    assert len(flags("tiny-cpu --total-steps 4 --set optimizer.1.lr=0.1 --set train.log_every=1").overrides) == 1
+    assert flags("tiny-cpu --total-steps 4 --set =").overrides, "no setting: told about where settings are read"
+
+
 def test_a_wrong_value_is_told_by_its_flag(registry: Registry) -> None:
     with pytest.raises(ConfigError) as error:
         config("tiny-cpu --batch-size 0 --device gpu --lr=-1 --seq-len 512", registry)
@@ -142,6 +147,11 @@ def test_a_wrong_value_is_told_by_its_flag(registry: Registry) -> None:
         ("tiny-cpu --device cuda:1", "CUDA_VISIBLE_DEVICES=1 and --device cuda"),
         ("tiny-cpu --dataset synthetic --data-path x", "--data-path is for --dataset tokens"),
         ("tiny-cpu --dataset tokens --n-samples 5", "--n-samples is for --dataset synthetic"),
+        (
+            "tiny-cpu --total-steps -1 --set train.steps=4",
+            "^--total-steps and --set train.steps say the same key; give one$",
+        ),
+        ("tiny-cpu --lr 1 --set optimizer.0.lr=0.1", "--lr and --set optimizer.0.lr say the same key"),
         ("--resume a-run --set train.steps=5", "--set changes nothing"),
         ("tiny-cpu --batch-size many", "invalid int value: 'many'"),
         ("tiny-cpu --dataset files", "invalid choice: 'files'"),

@@ -184,6 +184,8 @@ def test_an_alias_is_given_once(runs: Path, capsys: pytest.CaptureFixture[str]) 
     assert "taken by run second" in output(capsys, "alias", "first", "second", "--runs-dir", runs, code=2)
     assert "the run's own name" in output(capsys, "alias", "first", "first", "--runs-dir", runs, code=2)
     assert "not a name for a run" in output(capsys, "alias", "first", "a/b", "--runs-dir", runs, code=2)
+    assert "alias '': not a name for a run" in output(capsys, "alias", "first", "", "--runs-dir", runs, code=2)
+    assert "give no other one" in output(capsys, "alias", "first", "", "--remove", "--runs-dir", runs, code=2)
     assert "give no other one" in output(capsys, "alias", "first", "x", "--remove", "--runs-dir", runs, code=2)
     assert RunDirectory(runs / "first").alias == "base"
     with pytest.raises(UsageError, match="another name of"):

@@ -80,6 +80,7 @@ def _made(folder: Path) -> Path:
         (["optimizer", "--kind", "optimizer"], "NAME 'optimizer' says what every such plugin is"),
         (["fast", "--kind", "optimiser"], "there is no kind of component 'optimiser'; did you mean 'optimizer'?"),
         (["fast", "--kind", "optimizer", "--vendor", "J o"], "--vendor 'J o': use lower-case letters"),
+        (["fast", "--kind", "optimizer", "--vendor", ""], "--vendor '': use lower-case letters"),
         (["fast", "--kind", "optimizer", "--output", "nowhere"], "nowhere: no such folder"),
         (["fast"], "the following arguments are required: --kind"),
     ],

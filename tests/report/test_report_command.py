@@ -182,6 +182,7 @@ def test_formats_and_places(folder: Path, tmp_path: Path, capsys: pytest.Capture
     [
         (["--format", "pdf"], "--format pdf: no such format; there are: html, markdown"),
         (["--format", ","], "name one of"),
+        (["--output", ""], "--output: is empty; name a folder or a file"),
         (["--output", "-"], "stdout takes one format"),
         (["--output", "x.md", "--format", "html"], "a file of one format"),
         (["--price-per-hour", "dear"], "'dear' is not a price"),

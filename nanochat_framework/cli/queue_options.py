@@ -37,14 +37,18 @@ def take_place(
     from nanochat_framework.runs.queue import announce, joining
 
     with joining(runs_dir) if arguments.queue else nullcontext():
-        before = _runs_before(arguments, runs_dir, name)
+        before = runs_before(arguments, runs_dir, name)
         run = make()
         if before is not None:
             announce(run, **facts)
     return run, before
 
 
-def _runs_before(arguments: argparse.Namespace, runs_dir: Path, name: str | None) -> list[RunDirectory] | None:
+def runs_before(arguments: argparse.Namespace, runs_dir: Path, name: str | None) -> list[RunDirectory] | None:
+    """The runs that come before the run `name`, or before a new one; None where neither option is given.
+
+    Raises UsageError for a run that is not there, or that nobody could wait for. Nothing is changed.
+    """
     from nanochat_framework.runs.directory import RunDirectory
     from nanochat_framework.runs.queue import checked, present
 

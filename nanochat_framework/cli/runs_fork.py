@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from nanochat_framework.cli.common import load_host, print_json, process_count
-from nanochat_framework.cli.queue_options import take_place
+from nanochat_framework.cli.queue_options import runs_before, take_place
 from nanochat_framework.errors import UsageError
 from nanochat_framework.plugins.registry import Registry
 from nanochat_framework.runs.directory import RunDirectory, check_free
@@ -15,8 +15,8 @@ from nanochat_framework.runs.fork import checked, fork
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the run; start it, or let it wait for others, unless it is only to be prepared."""
-    if arguments.prepare and (arguments.after or arguments.queue):
-        raise UsageError("--prepare starts nothing; `nanochat resume` has --after and --queue")
+    if arguments.prepare and (arguments.after or arguments.queue or arguments.detach):
+        raise UsageError("--prepare starts nothing; `nanochat resume` has --detach, --after and --queue")
     parent = RunDirectory.find(arguments.runs_dir, arguments.run)
     nproc = process_count(arguments.nproc)
     registry = load_host().registry
@@ -54,6 +54,7 @@ def _check(arguments: argparse.Namespace, parent: RunDirectory, registry: Regist
     """Say what a fork would be. Raises UsageError for every reason that making it would have."""
     if arguments.new is not None:
         check_free(arguments.runs_dir, arguments.new)
+    runs_before(arguments, arguments.runs_dir, None)
     folder, step, config = checked(parent, registry, checkpoint=arguments.checkpoint, overrides=arguments.overrides)
     print_json({"parent": parent.name, "checkpoint": folder.name, "step": step, "steps": config.train.steps})
     return 0

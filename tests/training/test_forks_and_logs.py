@@ -88,8 +88,12 @@ def test_a_fork_waits_for_others(parent: RunDirectory, tmp_path: Path, capsys: p
     """`child` is held by this test; `second` queues behind it, and trains when it has ended."""
     child = forked(parent, tmp_path, "--from", "8", "--prepare")
     assert child.info()["parent"] == "parent/step_00000008"
-    forked(parent, tmp_path, "--prepare", "--queue", code=2)
-    assert capsys.readouterr().err.endswith("--prepare starts nothing; `nanochat resume` has --after and --queue\n")
+    capsys.readouterr()
+    for option in (["--queue"], ["--after", "child"], ["--detach"]):
+        forked(parent, tmp_path, "--run", "second", "--prepare", *option, code=2)
+        refused = "error: --prepare starts nothing; `nanochat resume` has --detach, --after and --queue\n"
+        assert capsys.readouterr().err == refused
+    assert os.listdir(tmp_path) == ["child"]
     holder = StatusFile(child.status)
     holder.update(state="paused")
     forked(parent, tmp_path, "--from", "step_00000008", "--run", "second", "--queue", "--detach")
@@ -156,6 +160,13 @@ def test_a_fork_is_checked_and_not_made(
     for name, message in (("taken", "exists and is not a run"), ("a/b", "not a name for a run")):
         assert main([*command, "--run", name]) == 2
         assert message in capsys.readouterr().err
+    forked(parent, tmp_path, "--run", "waiting", "--set", "train.steps=20", "--prepare")
+    capsys.readouterr()
+    for name, message in (("nope", "no run 'nope'"), ("waiting", "--after waiting: it was prepared and not started")):
+        assert main([*command, "--after", name]) == 2
+        assert message in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "waiting")
+    assert main([*command, "--after", str(parent.path), "--queue"]) == 0
     assert main([*command, "--set", "train.steps=12"]) == 2
     assert "is at step 12 of 12" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["taken"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
     from nanochat_framework.runs.directory import default_runs_dir
 
-    arguments.runs_dir = arguments.runs_dir or default_runs_dir()
+    named, arguments.runs_dir = arguments.runs_dir, arguments.runs_dir or default_runs_dir()
+    _check_runs_dir(arguments.runs_dir, must_be=named is not None and arguments.action == "ls")
     module = import_module(f"nanochat_framework.cli.{_MODULES[arguments.action]}")
     return int(module.run(arguments))
+
+
+def _check_runs_dir(folder: Path, *, must_be: bool) -> None:
+    """Raise UsageError where runs cannot be: a file is there; or, if it must be, nothing is (the first run makes it)."""
+    from nanochat_framework.errors import UsageError
+
+    if os.path.isdir(folder):  # False, not an error, for what is no path
+        return
+    if os.path.lexists(folder):
+        raise UsageError(f"--runs-dir {folder}: is a file; name the folder that runs live in")
+    if must_be:
+        raise UsageError(f"--runs-dir {folder}: no such folder")

@@ -125,7 +125,7 @@ def test_numbers_and_words_that_mean_nothing_are_refused(
 
 
 def test_ls_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert listed(capsys, "--runs-dir", tmp_path / "none") == []
+    assert listed(capsys, "--runs-dir", tmp_path) == []
 
 
 def test_show(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +176,22 @@ def test_an_alias_is_a_name_like_the_run_s_own(runs: Path, capsys: pytest.Captur
     assert "no run 'base'" in output(capsys, "show", "base", "--runs-dir", runs, code=2)
     assert output(capsys, "alias", "ground", "--remove", "--runs-dir", runs) == ""
     assert "no run 'ground'" in output(capsys, "show", "ground", "--runs-dir", runs, code=2)
+
+
+def test_a_folder_of_runs_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    file, none = tmp_path / "file", tmp_path / "none"
+    expected = f"error: --runs-dir {file}: is a file; name the folder that runs live in\n"
+    assert output(capsys, "ls", "--runs-dir", file, code=2) == expected
+    assert output(capsys, "--runs-dir", file, "show", "first", code=2) == expected
+    assert output(capsys, "ls", "--runs-dir", none, code=2) == f"error: --runs-dir {none}: no such folder\n"
+    assert "no run 'first'" in output(capsys, "show", "first", "--runs-dir", none, code=2)
+    monkeypatch.setenv("NANOCHAT_RUNS_DIR", str(none))  # made by the first training
+    assert output(capsys, "ls").splitlines()[1:] == []
+    monkeypatch.setenv("NANOCHAT_RUNS_DIR", str(file))
+    assert "is a file" in output(capsys, "ls", code=2)
 
 
 def test_an_alias_is_given_once(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

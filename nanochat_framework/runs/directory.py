@@ -197,7 +197,7 @@ class RunDirectory:
         """A run by name, by the path of its folder, or by its alias. Raises UsageError with near names."""
         for path in (runs_dir / name, Path(name)):
             if name and os.path.isfile(path / "run.json"):  # False, not an error, for a name that is no path
-                return cls(path)
+                return cls(_ending_in_a_name(path))
         runs = cls.all(runs_dir)
         aliases = {run.alias: run for run in runs if run.alias}
         if name in aliases:
@@ -219,9 +219,23 @@ class RunDirectory:
 def find_to_resume(target: str, runs_dir: Path) -> tuple[RunDirectory, str | None]:
     """A run by name or path; by the path of one of its checkpoints, that checkpoint's name as well. Raises UsageError."""
     path = Path(target)
-    if path.parent.name == "checkpoints" and os.path.isdir(path):  # False, not an error, for what is no path
-        return RunDirectory.open(path.parent.parent), path.name
+    if (
+        path.parent.name == "checkpoints" and path.name != ".." and os.path.isdir(path)
+    ):  # False, not an error, for what is no path
+        return RunDirectory.open(_ending_in_a_name(path.parent.parent)), path.name
     return RunDirectory.find(runs_dir, target), None
+
+
+def _ending_in_a_name(path: Path) -> Path:
+    """A path to the same folder whose last part is the folder's name, not `.` or `..`; links keep theirs where they can."""
+    if path.name not in ("", ".."):
+        return path
+    plain = os.path.abspath(path)
+    try:
+        same = os.path.samefile(plain, path)
+    except OSError:
+        same = False
+    return Path(plain if same else os.path.realpath(path))  # `..` of a link is beside what it leads to
 
 
 def _source_name(number: int) -> str:

@@ -139,6 +139,13 @@ def test_show(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 bytes" in next(line for line in text.splitlines() if "model.safetensors" in line)
 
 
+def test_a_run_by_a_path_that_ends_in_dots(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = runs / "second" / "checkpoints" / ".."
+    assert json.loads(output(capsys, "show", path, "--json"))["name"] == "second"
+    output(capsys, "rm", path, "--yes")
+    assert not (runs / "second").exists()
+
+
 def test_compare(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(output(capsys, "compare", "first", "second", "third", "--json", "--runs-dir", runs))
     assert found["config"] == {"optimizer.0.lr": {"first": 0.1, "second": 0.2, "third": 0.3}}

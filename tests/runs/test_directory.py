@@ -218,6 +218,30 @@ print({"torch", "numpy", "pydantic"} & set(sys.modules))
     )
 
 
+def test_a_path_that_ends_in_dots_is_that_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = create(tmp_path / "runs", "first")
+    (run.checkpoints / "step_00000004").mkdir()
+    (tmp_path / "link").symlink_to(run.path)
+    (tmp_path / "deep").symlink_to(run.checkpoints)
+    monkeypatch.chdir(run.checkpoints)
+    for named, found in (
+        ("..", run.path),
+        ("../../first", Path("../../first")),
+        ("../../first/checkpoints/..", run.path),
+        (str(run.checkpoints / ".."), run.path),
+        (str(tmp_path / "link"), tmp_path / "link"),
+        (str(tmp_path / "link" / "checkpoints" / ".."), tmp_path / "link"),
+        (str(tmp_path / "deep" / ".."), run.path.resolve()),
+    ):
+        assert RunDirectory.find(tmp_path / "none", named).path == found
+        assert find_to_resume(named, tmp_path / "none") == (RunDirectory(found), None)
+    assert RunDirectory.find(tmp_path / "runs", "first/checkpoints/..") == run
+    monkeypatch.chdir(run.path)
+    assert RunDirectory.find(tmp_path / "none", ".") == run
+    for named in ("checkpoints/step_00000004", "checkpoints/../checkpoints/step_00000004"):
+        assert find_to_resume(named, tmp_path / "none") == (run, "step_00000004")
+
+
 def test_what_to_resume_is_a_run_or_one_of_its_checkpoints(tmp_path: Path) -> None:
     run = create(tmp_path / "runs", "first")
     checkpoint = run.checkpoints / "step_00000004"

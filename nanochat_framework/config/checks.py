@@ -31,6 +31,7 @@ def cross_checks(config: RunConfig, where: Where) -> list[Problem]:
         *_compiled_parts_are_checkpointed_whole(config, where),
         *_compiled_parts_skip_nothing(config, where),
         *_every_parameter_is_optimised(config, where),
+        *_optimizers_take_their_tensors(config, where),
     ]
 
 
@@ -161,6 +162,21 @@ def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[P
         names = [tensor.name for tensor in left if tensor.role == role]
         message = f'no table takes the {len(names)} parameters of role "{role}" ({names[0]}, ...); '
         yield _problem(("optimizer",), message + 'let the last table match = "*"', where)
+
+
+def _optimizers_take_their_tensors(config: RunConfig, where: Where) -> Iterator[Problem]:
+    """An optimizer of matrices says so in its configuration (`tensor_dimensions`), so that nothing is planned in vain."""
+    for number, rule in enumerate(config.optimizer):
+        dimensions = getattr(rule.component.config, "tensor_dimensions", None)
+        wanted = [t for t in tensors_of(config) or () if roles.is_optimised(t.role)] if dimensions else []
+        taken = [t for t in wanted if first_match(config.optimizer, t.name, t.role) == number]
+        odd = next((t for t in taken if len(t.shape) not in dimensions), None)
+        if odd is not None:
+            message = (
+                f'{rule.component.name} takes matrices, and {odd.name} (role "{odd.role}", shape {odd.shape}) is none; match '
+                f'roles that are matrices, or put a table that matches "{odd.role}" before this one'
+            )
+            yield _problem(("optimizer", number, "match"), message, where)
 
 
 def _problem(location: Location, message: str, where: Where) -> Problem:

@@ -25,7 +25,9 @@
                     raise ValueError(f"{name}/velocity: the state is {tuple(given.shape)}")
                 own["velocity"].copy_(given)
 
-where `Rate` is a `ComponentConfig` with `lr: float = scheduled("Learning rate: ...", default=1e-2, ge=0)`.
+where `Rate` is a `ComponentConfig` with `lr: float = scheduled("Learning rate: ...", default=1e-2, ge=0)`. One that takes
+matrices only says so there, `tensor_dimensions: ClassVar[tuple[int, ...]] = (2,)`, and a configuration that hands it others is
+refused before anything is built.
 """
 
 from __future__ import annotations

@@ -126,6 +126,8 @@ class MuonConfig(ComponentConfig):
         default="auto",
         description="Number format of the iterations; auto: bf16 where the device has instructions for it, else fp32.",
     )
+    tensor_dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    """A matrix, or a stack of them."""
     state_bytes_per_parameter: ClassVar[float] = FP32
 
     def state_bytes(self, shapes: Sequence[Shape]) -> int:
@@ -180,6 +182,8 @@ class GaloreConfig(ComponentConfig):
         default=(0.9, 0.999), description="Decay per step of the averages of the projected gradient and of its square."
     )
     eps: float = Field(default=1e-8, gt=0, description="Added to the root of the averaged square.")
+
+    tensor_dimensions: ClassVar[tuple[int, ...]] = (2,)
 
     def state_bytes(self, shapes: Sequence[Shape]) -> int:
         """The directions of the shorter side, and two averages of the projected gradient; a count for each."""

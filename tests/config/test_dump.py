@@ -107,8 +107,10 @@ def placed(component: Component, table: dict[str, Any]) -> dict[str, Any]:
     node: Any = data
     for parent in parents:
         node = node[parent]
-    if component.kind in ("optimizer", "quantizer"):
+    if component.kind == "quantizer":
         node[last] = [{"match": "*", **table}]
+    elif component.kind == "optimizer":  # some take matrices only
+        node[last] = [{"match": "matrix", **table}, {"match": "*", "name": "lion"}]
     elif component.kind in ("objective", "callback"):
         node[last] = [table]
     else:

@@ -77,6 +77,10 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         (("betas = [0.9, 0.99]", "betas = [0.9]"), "optimizer.1.betas.1: is missing: the array is too short"),
         (("betas = [0.9, 0.99]", "betas = [0.9, 1.5]"), "optimizer.1.betas.1: must be less than 1 (got 1.5)"),
         (("seed = 0", "seed = 1979-05-27"), "expected an integer (got the date or time 1979-05-27)"),
+        (
+            ('name = "lion"\nlr', 'name = "galore"\nlr'),
+            'optimizer.1.match: galore takes matrices, and blocks.0.attention_norm.weight (role "norm", shape (256,)) is none',
+        ),
         (('match = "*"', 'match = "norm"'), 'takes the 1 parameters of role "embedding" (embedding.weight, ...)'),
         (('source = { name = "tokens", path = "data/tokens.bin" }', "source = 3"), "expected a table with a name"),
         (('name = "lion"', "name = 3"), "the name must be a string; choose one of: adamw, "),

@@ -63,8 +63,16 @@ def table_within(field: FieldInfo) -> type[StrictModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, StrictModel)), None)
 
 
+LARGEST_SCHEDULED = 10**6
+
+
 def scheduled(description: str, **field: Any) -> Any:
-    """A hyperparameter that a schedule may scale over the steps (an optimizer's `lr`, `momentum`, ...)."""
+    """A hyperparameter that a schedule may scale over the steps (an optimizer's `lr`, `momentum`, ...).
+
+    At most LARGEST_SCHEDULED unless `field` has a limit of its own: times a gradient it must stay a float32.
+    """
+    if not {"le", "lt"} & set(field):
+        field["le"] = LARGEST_SCHEDULED
     return Field(description=description, json_schema_extra={"scheduled": True}, **field)
 
 

@@ -97,8 +97,8 @@ class QuantizerWarmup(StrictModel):
     λ depends on the step alone, so a resumed run goes on exactly.
     """
 
-    start_step: int = Field(default=0, ge=0, description="Last step without any rounding.")
-    steps: int = Field(gt=0, description="Steps over which λ grows from 0 to 1, in equal parts.")
+    start_step: int = Field(default=0, ge=0, le=10**9, description="Last step without any rounding.")
+    steps: int = Field(gt=0, le=10**9, description="Steps over which λ grows from 0 to 1, in equal parts.")
 
     def strength(self, step: int) -> float:
         """λ at update number `step`, counted from 1."""

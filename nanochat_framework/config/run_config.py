@@ -95,8 +95,8 @@ class TrainSection(Section):
         description="Skip a step whose loss or gradient norm lies this many standard deviations above the mean of the "
         "last spike_window steps; 0 never does. OLMo's value is 6.",
     )
-    spike_window: int = Field(default=128, ge=2, description="Steps that spike_sigma looks back over.")
-    seed: int = Field(default=0, ge=0, description="Seed of initial weights and data order.")
+    spike_window: int = Field(default=128, ge=2, le=10**6, description="Steps that spike_sigma looks back over.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of initial weights and data order.")
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:

@@ -74,6 +74,7 @@ class MoeConfig(PartConfig):
     capacity_factor: float | None = Field(
         default=None,
         gt=0,
+        le=10**6,
         description="In training an expert takes at most this times its even share of the tokens, the first in order; what "
         "is over passes by it. Absent: every token reaches its experts.",
     )
@@ -83,6 +84,7 @@ class MoeConfig(PartConfig):
     bias_update_speed: float | None = Field(
         default=None,
         gt=0,
+        le=1,
         description="Balances experts without a loss: each has a bias on the probability that it is chosen by (its gate "
         "stays), which after each step moves by this much, up if it had less than its share of the step's tokens, down if "
         "it had more (DeepSeek-V3: 0.001, with balance_weight at 0 or very small). Absent: there is none.",

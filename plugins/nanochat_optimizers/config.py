@@ -177,7 +177,9 @@ class GaloreConfig(ComponentConfig):
     weight_decay: float = scheduled(_DECAY, default=0.0, ge=0)
     rank: int = Field(default=128, ge=1, description="Directions kept of each matrix's shorter side.")
     refresh_every: int = Field(default=200, ge=1, description="Updates between choices of the directions.")
-    scale: float = Field(default=0.25, gt=0, description="Factor on the update when it is brought back to full size.")
+    scale: float = Field(
+        default=0.25, gt=0, le=10**6, description="Factor on the update when it is brought back to full size."
+    )
     betas: tuple[Beta, Beta] = Field(
         default=(0.9, 0.999), description="Decay per step of the averages of the projected gradient and of its square."
     )

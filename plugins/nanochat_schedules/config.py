@@ -12,7 +12,9 @@ from nanochat_framework.config.component import ComponentConfig
 class WarmupConfig(ComponentConfig):
     """What every schedule starts with: a straight line up to the full value."""
 
-    warmup_steps: int = Field(default=0, ge=0, description="Steps over which the multiplier rises to 1; 0: none.")
+    warmup_steps: int = Field(
+        default=0, ge=0, le=10**9, description="Steps over which the multiplier rises to 1; 0: none."
+    )
     warmup_start: float = Field(
         default=0.0,
         ge=0,

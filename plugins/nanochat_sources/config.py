@@ -62,5 +62,7 @@ class TokensConfig(ComponentConfig):
 class SyntheticConfig(ComponentConfig):
     """`source = { name = "synthetic" }`."""
 
-    n_samples: int = Field(default=100_000, gt=0, description="Number of sequences, each ten to sixty tokens long.")
+    n_samples: int = Field(
+        default=100_000, gt=0, le=10**8, description="Number of sequences, each ten to sixty tokens long."
+    )
     seed: int = Field(default=42, ge=0, description="Seed of the sequences.")

@@ -167,8 +167,10 @@ def _every_parameter_is_optimised(config: RunConfig, where: Where) -> Iterator[P
 def _optimizers_take_their_tensors(config: RunConfig, where: Where) -> Iterator[Problem]:
     """An optimizer of matrices says so in its configuration (`tensor_dimensions`), so that nothing is planned in vain."""
     for number, rule in enumerate(config.optimizer):
-        dimensions = getattr(rule.component.config, "tensor_dimensions", None)
-        wanted = [t for t in tensors_of(config) or () if roles.is_optimised(t.role)] if dimensions else []
+        dimensions: tuple[int, ...] | None = getattr(rule.component.config, "tensor_dimensions", None)
+        if dimensions is None:
+            continue
+        wanted = [t for t in tensors_of(config) or () if roles.is_optimised(t.role)]
         taken = [t for t in wanted if first_match(config.optimizer, t.name, t.role) == number]
         odd = next((t for t in taken if len(t.shape) not in dimensions), None)
         if odd is not None:

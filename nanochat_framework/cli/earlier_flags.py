@@ -170,11 +170,10 @@ def _refuse_saying_twice(flags: Sequence[Override], settings: Sequence[str]) -> 
     by_key = {flag.path: flag for flag in flags}
     for text in settings:
         setting = parse_override(text)
-        if (
-            isinstance(setting, Override) and setting.path in by_key
-        ):  # what is no setting is told about when it is applied
-            flag = by_key[setting.path]
-            raise UsageError(f"{flag.where} and {setting.where} say the same key; give one")
+        if not isinstance(setting, Override):
+            continue  # it is told about when it is applied
+        if setting.path in by_key:
+            raise UsageError(f"{by_key[setting.path].where} and {setting.where} say the same key; give one")
 
 
 def _tell_what_resume_leaves_out(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ from nanochat_framework.config.rules import OptimizerRule, QuantizerRule, TokenF
 from nanochat_framework.config.selection import Select, Selected
 from nanochat_framework.machine.cpu import MOST_THREADS
 
-"""Keys of `[train]` of which one says how long to train."""
 OPEN_END = 10**9
 """Steps that are planned for where nobody knows yet how many there will be."""
 

@@ -219,9 +219,8 @@ class RunDirectory:
 def find_to_resume(target: str, runs_dir: Path) -> tuple[RunDirectory, str | None]:
     """A run by name or path; by the path of one of its checkpoints, that checkpoint's name as well. Raises UsageError."""
     path = Path(target)
-    if (
-        path.parent.name == "checkpoints" and path.name != ".." and os.path.isdir(path)
-    ):  # False, not an error, for what is no path
+    is_folder = os.path.isdir(path)  # False, not an error, for what is no path
+    if is_folder and path.parent.name == "checkpoints" and path.name != "..":
         return RunDirectory.open(_ending_in_a_name(path.parent.parent)), path.name
     return RunDirectory.find(runs_dir, target), None
 

@@ -117,12 +117,13 @@ def _report(error: Exception) -> int:
 
 
 def _drop_unwritable() -> None:
-    """Let what stdout cannot take go nowhere, so that the interpreter's own flush at exit is quiet."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let what stdout and stderr cannot take go nowhere: the interpreter's own flush at exit is quiet, and the code ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -63,7 +63,7 @@ def table_within(field: FieldInfo) -> type[StrictModel] | None:
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, StrictModel)), None)
 
 
-LARGEST_SCHEDULED = 10**6
+LARGEST_SCHEDULED = 1e30
 
 
 def scheduled(description: str, **field: Any) -> Any:

@@ -82,7 +82,7 @@ def test_types_and_defaults_are_in_tomls_words(capsys: Captured) -> None:
     assert fields("model", "decoder")["value_embeddings"] == ("table", "absent")
     assert fields("model", "decoder")["value_embeddings.every"] == ("integer, > 0", "2")
     lion = fields("optimizer", "lion")
-    assert lion["lr"] == ("number, >= 0", "0.0001")
+    assert lion["lr"] == ("number, >= 0, <= 1e+30", "0.0001")
     assert lion["betas"] == ("array of 2: number, >= 0, < 1", "[0.9, 0.99]")
     assert fields("optimizer", "muon")["nesterov"] == ("boolean", "true")
     assert fields("optimizer", "muon")["shape_scale"] == ('"none" or "spectral" or "rms"', '"spectral"')

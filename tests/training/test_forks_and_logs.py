@@ -196,7 +196,7 @@ def test_train_log_has_what_was_said(parent: RunDirectory) -> None:
 
 
 def test_train_log_has_the_error(tmp_path: Path) -> None:
-    options = ["--set", "optimizer.1.lr=1e38", "--set", "train.max_skipped_steps=1", "--set", "schedule.warmup_steps=0"]
+    options = ["--set", "optimizer.1.lr=1e30", "--set", "train.max_skipped_steps=1", "--set", "schedule.warmup_steps=0"]
     command = ["train", str(write_config(tmp_path)), "--run", "bad", "--runs-dir", str(tmp_path), "--quiet"]
     assert main([*command, *options]) == 1
     assert "error: the loss or gradient was not finite" in (tmp_path / "bad" / "train.log").read_text()

@@ -218,7 +218,7 @@ def test_too_many_bad_steps_end_the_run_in_one_line(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A learning rate that blows the weights up: steps are skipped, counted, and the run gives up with advice."""
-    options = ["--set", "optimizer.1.lr=1e38", "--set", "train.max_skipped_steps=2", "--set", "schedule.warmup_steps=0"]
+    options = ["--set", "optimizer.1.lr=1e30", "--set", "train.max_skipped_steps=2", "--set", "schedule.warmup_steps=0"]
     code = main(["train", str(config), "--run", "bad", "--runs-dir", str(tmp_path), "--quiet", *options])
     errors = capsys.readouterr().err.strip().splitlines()
     assert code == 1

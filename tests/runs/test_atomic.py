@@ -126,7 +126,7 @@ def test_a_pipe_is_not_replaced_by_a_file_nor_is_a_link_to_one(tmp_path: Path, w
     assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="has no /proc")
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="this system has no /proc/self/fd")
 @pytest.mark.parametrize("write", [write_at_once, write_new_file])
 def test_a_link_to_an_open_descriptor_stays_though_a_file_is_behind_it(
     tmp_path: Path, write: Callable[[Path], None]

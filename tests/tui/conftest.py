@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from nanochat_tui.commands import Command
 from tests.tui.at_rest import wait_exactly
 
 
@@ -17,3 +18,17 @@ def _folders_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.delenv("NO_COLOR", raising=False)
         wait_exactly(patch)
         yield
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
+    """The commands that a test starts."""
+    commands: list[Command] = []
+    start = Command.start
+
+    async def noted(arguments: Sequence[str]) -> Command:
+        commands.append(await start(arguments))
+        return commands[-1]
+
+    monkeypatch.setattr(Command, "start", noted)
+    return commands

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,20 +32,6 @@ def test_a_command_is_cancelled_at_once() -> None:
     seconds, running = asyncio.run(session())
     assert not running
     assert seconds < 30
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Command]:
-    """The commands that a test starts."""
-    commands: list[Command] = []
-    start = Command.start
-
-    async def noted(arguments: Sequence[str]) -> Command:
-        commands.append(await start(arguments))
-        return commands[-1]
-
-    monkeypatch.setattr(Command, "start", noted)
-    return commands
 
 
 @pytest.mark.parametrize("quits", [False, True], ids=["cancelled", "cancelled once more when the dashboard quits"])

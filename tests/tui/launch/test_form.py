@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -197,16 +197,7 @@ def test_a_name_that_is_taken_and_a_speed_that_is_known(tmp_path: Path) -> None:
     drive(tmp_path, act)
 
 
-def test_what_it_waits_for_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Command] = []
-    real = Command.start
-
-    async def start(arguments: Sequence[str]) -> Command:
-        started.append(await real(arguments))
-        return started[-1]
-
-    monkeypatch.setattr(Command, "start", start)
-
+def test_what_it_waits_for_ends_with_it(tmp_path: Path, started: list[Command]) -> None:
     async def act(app: Dashboard, pilot: Pilot[Any]) -> None:
         await fill(app, pilot, "tiny-cpu")
         await pilot.press("enter")
